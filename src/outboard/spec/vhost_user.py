@@ -1,0 +1,207 @@
+"""QEMU document docs/interop/vhost-user: the control protocol.
+
+Modelled: every request that reaches a vhost-user-gpu back-end, and the numbers of all others, to name them in errors.
+All numbers are in host byte order.
+"""
+
+from enum import IntEnum, IntFlag
+from typing import NamedTuple
+
+from outboard.layout import Layout, says, u32, u64
+
+VERSION = 1
+VERSION_MASK = 3
+FLAG_REPLY = 1 << 2
+FLAG_NEED_REPLY = 1 << 3
+
+F_PROTOCOL_FEATURES = 1 << 30
+"""Virtio feature bit that stands for "protocol features can be negotiated"."""
+
+MAX_FDS = 8
+MAX_REGIONS = 8
+"""Regions of one SET_MEM_TABLE."""
+MAX_CONFIG = 256
+VRING_INDEX_MASK = 0xFF
+VRING_NOFD = 1 << 8
+
+
+class Header(Layout, order="="):
+    """Header of every message."""
+
+    request: u32 = 0
+    flags: u32 = says("version, reply, need_reply")
+    size: u32 = says("bytes that follow")
+
+
+class ProtocolFeature(IntFlag):
+    """VHOST_USER_PROTOCOL_F_* masks."""
+
+    MQ = 1 << 0
+    LOG_SHMFD = 1 << 1
+    RARP = 1 << 2
+    REPLY_ACK = 1 << 3
+    NET_MTU = 1 << 4
+    BACKEND_REQ = 1 << 5
+    CROSS_ENDIAN = 1 << 6
+    CRYPTO_SESSION = 1 << 7
+    PAGEFAULT = 1 << 8
+    CONFIG = 1 << 9
+    BACKEND_SEND_FD = 1 << 10
+    HOST_NOTIFIER = 1 << 11
+    INFLIGHT_SHMFD = 1 << 12
+    RESET_DEVICE = 1 << 13
+    INBAND_NOTIFICATIONS = 1 << 14
+    CONFIGURE_MEM_SLOTS = 1 << 15
+    STATUS = 1 << 16
+    XEN_MMAP = 1 << 17
+    SHARED_OBJECT = 1 << 18
+    DEVICE_STATE = 1 << 19
+    GET_VRING_BASE_INFLIGHT = 1 << 20
+    SHMEM = 1 << 21
+
+
+class Req(IntEnum):
+    """VHOST_USER_* front-end request ids."""
+
+    GET_FEATURES = 1
+    SET_FEATURES = 2
+    SET_OWNER = 3
+    RESET_OWNER = 4
+    SET_MEM_TABLE = 5
+    SET_LOG_BASE = 6
+    SET_LOG_FD = 7
+    SET_VRING_NUM = 8
+    SET_VRING_ADDR = 9
+    SET_VRING_BASE = 10
+    GET_VRING_BASE = 11
+    SET_VRING_KICK = 12
+    SET_VRING_CALL = 13
+    SET_VRING_ERR = 14
+    GET_PROTOCOL_FEATURES = 15
+    SET_PROTOCOL_FEATURES = 16
+    GET_QUEUE_NUM = 17
+    SET_VRING_ENABLE = 18
+    SEND_RARP = 19
+    NET_SET_MTU = 20
+    SET_BACKEND_REQ_FD = 21
+    IOTLB_MSG = 22
+    SET_VRING_ENDIAN = 23
+    GET_CONFIG = 24
+    SET_CONFIG = 25
+    CREATE_CRYPTO_SESSION = 26
+    CLOSE_CRYPTO_SESSION = 27
+    POSTCOPY_ADVISE = 28
+    POSTCOPY_LISTEN = 29
+    POSTCOPY_END = 30
+    GET_INFLIGHT_FD = 31
+    SET_INFLIGHT_FD = 32
+    GPU_SET_SOCKET = 33
+    RESET_DEVICE = 34
+    VRING_KICK = 35
+    GET_MAX_MEM_SLOTS = 36
+    ADD_MEM_REG = 37
+    REM_MEM_REG = 38
+    SET_STATUS = 39
+    GET_STATUS = 40
+    GET_SHARED_OBJECT = 41
+    SET_DEVICE_STATE_FD = 42
+    CHECK_DEVICE_STATE = 43
+    GET_SHMEM_CONFIG = 44
+
+
+class U64(Layout, order="="):
+    """u64 payload."""
+
+    value: u64 = 0
+
+
+class VringState(Layout, order="="):
+    """struct vhost_vring_state."""
+
+    index: u32 = 0
+    num: u32 = 0
+
+
+class VringAddr(Layout, order="="):
+    """struct vhost_vring_addr; the used ring stands before the available ring."""
+
+    index: u32 = 0
+    flags: u32 = says("bit 0: log writes")
+    descriptor: u64 = says("front-end address, as used and available")
+    used: u64 = 0
+    available: u64 = 0
+    log: u64 = 0
+
+
+class MemoryRegion(Layout, order="="):
+    """One memory region."""
+
+    guest_addr: u64 = says("guest-physical")
+    memory_size: u64 = 0
+    user_addr: u64 = says("in the front-end's address space")
+    mmap_offset: u64 = says("of the region in its fd")
+
+
+class MemTable(Layout, order="="):
+    """Memory regions description; nregions MemoryRegion follow."""
+
+    nregions: u32 = says("1 to 8")
+    padding: u32 = 0
+
+
+class SingleRegion(Layout, order="="):
+    """Single memory region description."""
+
+    padding: u64 = 0
+    region: MemoryRegion = MemoryRegion()
+
+
+class ConfigSpace(Layout, order="="):
+    """Virtio device config space; `length` bytes of it follow."""
+
+    offset: u32 = 0
+    length: u32 = says("at most 256")
+    flags: u32 = says("1: live migration")
+
+
+class Row(NamedTuple):
+    """One request. tail: bytes may follow the payload; fds: fewest and most it carries; feature: it needs."""
+
+    req: Req
+    payload: type[Layout] | None = None
+    reply: type[Layout] | None = None
+    fds: tuple[int, int] = (0, 0)
+    feature: ProtocolFeature | None = None
+    tail: bool = False
+
+
+REQUESTS: dict[int, Row] = {
+    row.req: row
+    for row in (
+        Row(Req.GET_FEATURES, None, U64),
+        Row(Req.SET_FEATURES, U64),
+        Row(Req.SET_OWNER),
+        Row(Req.RESET_OWNER),
+        Row(Req.SET_MEM_TABLE, MemTable, fds=(0, MAX_FDS), tail=True),
+        Row(Req.SET_VRING_NUM, VringState),
+        Row(Req.SET_VRING_ADDR, VringAddr),
+        Row(Req.SET_VRING_BASE, VringState),
+        Row(Req.GET_VRING_BASE, VringState, VringState),
+        Row(Req.SET_VRING_KICK, U64, fds=(0, 1)),
+        Row(Req.SET_VRING_CALL, U64, fds=(0, 1)),
+        Row(Req.SET_VRING_ERR, U64, fds=(0, 1)),
+        Row(Req.GET_PROTOCOL_FEATURES, None, U64),
+        Row(Req.SET_PROTOCOL_FEATURES, U64),
+        Row(Req.GET_QUEUE_NUM, None, U64, feature=ProtocolFeature.MQ),
+        Row(Req.SET_VRING_ENABLE, VringState),
+        Row(Req.SET_BACKEND_REQ_FD, None, fds=(1, 1), feature=ProtocolFeature.BACKEND_REQ),
+        Row(Req.GET_CONFIG, ConfigSpace, ConfigSpace, feature=ProtocolFeature.CONFIG, tail=True),
+        Row(Req.SET_CONFIG, ConfigSpace, feature=ProtocolFeature.CONFIG, tail=True),
+        Row(Req.GPU_SET_SOCKET, None, fds=(0, 1)),
+        Row(Req.RESET_DEVICE, None, feature=ProtocolFeature.RESET_DEVICE),
+        Row(Req.GET_MAX_MEM_SLOTS, None, U64, feature=ProtocolFeature.CONFIGURE_MEM_SLOTS),
+        Row(Req.ADD_MEM_REG, SingleRegion, fds=(1, 1), feature=ProtocolFeature.CONFIGURE_MEM_SLOTS),
+        Row(Req.REM_MEM_REG, SingleRegion, feature=ProtocolFeature.CONFIGURE_MEM_SLOTS),
+    )
+}
+"""What a vhost-user-gpu front-end and back-end say to each other; every other id is answered as unsupported."""
