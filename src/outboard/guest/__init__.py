@@ -1,0 +1,1 @@
+"""Guest-physical memory: regions, checked access, and the primitives that touch it."""

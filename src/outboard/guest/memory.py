@@ -1,0 +1,116 @@
+"""Guest-physical memory as a front-end hands it over: regions, each known by two addresses.
+
+Source: QEMU docs/interop/vhost-user, "Memory region description"; VIRTIO-1.2 2.7.
+
+Modelled: several regions with holes, lookups by guest-physical and by front-end ("user") address, ranges that span
+regions. Not modelled: an IOMMU, dirty page logs.
+"""
+
+from outboard.errors import ProtocolError
+
+ADDRESS_END = 1 << 64
+
+
+class Region:
+    """One region: `size` bytes at `guest_addr`, for the front-end at `user_addr`.
+
+    buffer: writable memoryview of unsigned bytes, `size` long; the region keeps it, and with it the mapping, alive.
+    """
+
+    def __init__(self, guest_addr: int, user_addr: int, buffer: memoryview) -> None:
+        self.guest_addr = guest_addr
+        self.user_addr = user_addr
+        self.size = len(buffer)
+        self.buffer = buffer
+        self.bytes = buffer
+
+
+class GuestMemory:
+    """The regions that a guest has now. `generation` rises with every change, so that translations can be cached."""
+
+    def __init__(self) -> None:
+        self.regions: list[Region] = []
+        self.generation = 0
+        self.last: Region | None = None
+
+    def add(self, region: Region) -> None:
+        """Add a region. Raises ProtocolError when it is empty, wraps, or overlaps another; nothing is added then."""
+        for start, name in ((region.guest_addr, "guest_addr"), (region.user_addr, "user_addr")):
+            if region.size == 0 or start + region.size > ADDRESS_END:
+                raise ProtocolError(f"memory region {name}", "a range within 64 bits", f"{start:#x}+{region.size:#x}")
+        for other in self.regions:
+            if self._overlap(region.guest_addr, other.guest_addr, region.size, other.size):
+                raise ProtocolError("memory region", "guest ranges apart", f"two at {other.guest_addr:#x}")
+        self.regions.append(region)
+        self._changed()
+
+    @staticmethod
+    def _overlap(a: int, b: int, a_size: int, b_size: int) -> bool:
+        return a < b + b_size and b < a + a_size
+
+    def remove(self, guest_addr: int, size: int, user_addr: int) -> None:
+        """Remove the region that has exactly these values. Raises ProtocolError when there is none."""
+        for at, region in enumerate(self.regions):
+            if (region.guest_addr, region.size, region.user_addr) == (guest_addr, size, user_addr):
+                del self.regions[at]
+                self._changed()
+                return
+        raise ProtocolError("REM_MEM_REG", "a region that was added", f"{guest_addr:#x}+{size:#x}")
+
+    def replace(self, regions: list[Region]) -> None:
+        """Take `regions` in place of all there were. Raises ProtocolError as `add`; the old ones stay then."""
+        fresh = GuestMemory()
+        for region in regions:
+            fresh.add(region)
+        self.regions = fresh.regions
+        self._changed()
+
+    def clear(self) -> None:
+        """Forget all regions."""
+        self.regions = []
+        self._changed()
+
+    def _changed(self) -> None:
+        self.generation += 1
+        self.last = None
+
+    def find(self, guest_addr: int) -> Region | None:
+        """Return the region that holds the byte at `guest_addr`, or None."""
+        region = self.last
+        if region is not None and region.guest_addr <= guest_addr and guest_addr - region.guest_addr < region.size:
+            return region
+        for region in self.regions:
+            if region.guest_addr <= guest_addr and guest_addr - region.guest_addr < region.size:
+                self.last = region
+                return region
+        return None
+
+    def extents(self, guest_addr: int, length: int) -> list[tuple[Region, int, int]] | None:
+        """Return (region, offset, bytes) pieces that make up a guest range, or None when a part is not memory."""
+        pieces = []
+        while length:
+            region = self.find(guest_addr) if guest_addr < ADDRESS_END else None
+            if region is None:
+                return None
+            offset = guest_addr - region.guest_addr
+            step = min(length, region.size - offset)
+            pieces.append((region, offset, step))
+            guest_addr += step
+            length -= step
+        return pieces
+
+    def user_range(self, user_addr: int, length: int) -> memoryview | None:
+        """Return the bytes of a front-end range, or None when it is not inside one region."""
+        for region in self.regions:
+            if region.user_addr <= user_addr:
+                offset = user_addr - region.user_addr
+                if offset + length <= region.size:
+                    return region.buffer[offset : offset + length]
+        return None
+
+    def read(self, guest_addr: int, length: int) -> bytes | None:
+        """Return a copy of a guest range, or None when a part is not memory."""
+        pieces = self.extents(guest_addr, length)
+        if pieces is None:
+            return None
+        return b"".join(bytes(region.buffer[offset : offset + step]) for region, offset, step in pieces)

@@ -1,0 +1,1 @@
+"""Split virtqueues: the device's side and the driver's side."""
