@@ -1,0 +1,7 @@
+"""`python -m outboard`."""
+
+import sys
+
+from outboard.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,305 @@
+"""The vhost-user-gpu back-end for one front-end: everything between its two sockets and its memory.
+
+Source: QEMU docs/interop/vhost-user, docs/interop/vhost-user-gpu; VIRTIO-1.2 5.7.
+"""
+
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from outboard import trace
+from outboard.backend.displays import KnownDisplays, Size
+from outboard.backend.rings import Ring
+from outboard.errors import LocalError, ProtocolError
+from outboard.gpu.command_loop import BROKEN, BUSY, control_loop, cursor_loop
+from outboard.gpu.output import Output
+from outboard.gpu.scanouts import announce
+from outboard.gpu.state import MAX_HOSTMEM, Gpu
+from outboard.guest.memory import GuestMemory
+from outboard.host import sockets
+from outboard.host.events import close_all
+from outboard.host.loop import READ, WRITE, Loop
+from outboard.spec import virtio, virtio_gpu
+from outboard.spec.vhost_user import F_PROTOCOL_FEATURES
+from outboard.vhost_user.display_sender import DisplaySender
+from outboard.virtio.split_queue import SplitQueue
+
+BUDGET = 256
+"""Commands of one queue before the sockets are looked at again."""
+ROUNDS = 16
+READ_MAX = 64
+"""Replies read from the GPU socket before the rest is looked at again."""
+
+OFFERED = (
+    F_PROTOCOL_FEATURES
+    | virtio.Feature.VERSION_1
+    | virtio.Feature.INDIRECT_DESC
+    | virtio.Feature.EVENT_IDX
+    | virtio_gpu.Feature.EDID
+    | virtio_gpu.Feature.RESOURCE_UUID
+    | virtio_gpu.Feature.RESOURCE_BLOB
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user chose. sizes: of the enabled outputs, empty to take the front-end's."""
+
+    sizes: Sequence[Size] = ()
+    max_hostmem: int = MAX_HOSTMEM
+
+
+class Device:
+    """One virtio-gpu device, its rings and its display. Driven by `outboard.backend.control` and by the loop.
+
+    mirror: an output of this process that is shown everything too, or None.
+    """
+
+    def __init__(self, loop: Loop, options: Options, mirror: Output | None = None) -> None:
+        self.loop = loop
+        self.memory = GuestMemory()
+        self.sender = DisplaySender()
+        self.displays = KnownDisplays(loop, self.sender, options.sizes, self._answer)
+        self.gpu = Gpu(
+            self.memory,
+            self.displays,
+            self.sender if mirror is None else Both(self.sender, mirror),
+            num_scanouts=len(options.sizes) or virtio_gpu.MAX_SCANOUTS,
+            max_hostmem=options.max_hostmem,
+        )
+        loops = [make(self.gpu, SplitQueue(self.memory)) for make in (control_loop, cursor_loop)]
+        self.rings = [Ring(i, loop, commands, self.pump) for i, commands in enumerate(loops)]
+        self.features = 0
+        self.suspended = True
+        self.reset_asked = True
+        self._announced = True
+        self._display: socket.socket | None = None
+        self._writing = False
+
+    # Features, memory, life
+
+    def set_features(self, features: int) -> None:
+        """SET_FEATURES. Bits that were not offered are tolerated, but packed rings. Raises ProtocolError."""
+        if features & virtio.Feature.RING_PACKED:
+            raise ProtocolError("SET_FEATURES", "split rings", f"RING_PACKED in {features:#x}")
+        self.features = features
+        self.gpu.features = features
+        for ring in self.rings:
+            ring.queue.event_idx = bool(features & virtio.Feature.EVENT_IDX)
+            if not features & F_PROTOCOL_FEATURES:
+                ring.enabled = True
+
+    def config(self) -> bytes:
+        """Return the device's config space."""
+        return virtio_gpu.Config(num_scanouts=self.gpu.num_scanouts).pack()
+
+    def memory_changed(self) -> None:
+        """Look at all rings anew: their memory may have moved."""
+        for ring in self.rings:
+            ring.dirty = True
+        self.wake()
+
+    def ask_reset(self) -> None:
+        """RESET_DEVICE: forget everything the guest made, and stop its rings."""
+        for ring in self.rings:
+            ring.stop()
+            ring.base = 0
+        self.suspended = True
+        self.reset_asked = True
+
+    def stop(self, ring: Ring) -> int:
+        """GET_VRING_BASE: stop one ring; return its next available index."""
+        self.sender.settle()
+        base = ring.stop()
+        if not any(other.live for other in self.rings):
+            self.suspended = True
+        return base
+
+    def wake(self) -> None:
+        """Bring up rings that became live, and process them once, kick or no kick."""
+        if not any(ring.live for ring in self.rings):
+            return
+        fresh = self.suspended and self._fresh()
+        for ring in self.rings:
+            if ring.live:
+                ring.set_up()
+        if self.suspended:
+            self.suspended = False
+            if fresh:
+                self.gpu.reset()
+            self.reset_asked = False
+            self._announced = False
+        self._announce()
+        self.pump()
+
+    def _fresh(self) -> bool:
+        """Whether the guest starts from nothing: it was reset, or all its rings are as drivers lay them out."""
+        if self.reset_asked:
+            return True
+        for ring in self.rings:
+            if ring.addr is None or not ring.size:
+                continue
+            start = ring.queue.last_avail if ring.base is None else ring.base
+            if start or not self._pristine(ring):
+                return False
+        return True
+
+    def _pristine(self, ring: Ring) -> bool:
+        """Whether the used ring is all zero: one that ran for a multiple of 65536 chains has base 0 too."""
+        assert ring.addr is not None
+        used = self.memory.user_range(ring.addr.used, virtio.used_size(ring.size) - 2)
+        return used is None or not any(used)
+
+    # Running
+
+    def pump(self) -> None:
+        """Execute what the rings hold, send what it shows, tell the driver; come back when there is more."""
+        for _ in range(ROUNDS):
+            again = False
+            for ring in self.rings:
+                if ring.live:
+                    again |= self._run(ring)
+            congested = self.sender.congested
+            if not self._flush():
+                return
+            for ring in self.rings:
+                if ring.live:
+                    ring.publish()
+            if not again and not congested:
+                return
+        self.loop.call_soon(self.pump)
+
+    def _run(self, ring: Ring) -> bool:
+        """Run one ring's commands; true when there may be more at once."""
+        if ring.queue.broken:
+            return False
+        status = ring.commands.run(BUDGET)
+        if status == BROKEN:
+            trace.emit("ring.broken", index=ring.index, why=ring.queue.broken)
+            ring.report_broken()
+        return status == BUSY
+
+    def _answer(self, body: bytes) -> None:
+        self.rings[virtio_gpu.CONTROL_QUEUE].commands.answer(body)
+        self.loop.call_soon(self.pump)
+
+    # The GPU socket
+
+    def set_display(self, fd: int | None) -> None:
+        """GPU_SET_SOCKET: drop the old socket, take this one over; None: no display. Raises ProtocolError."""
+        self.drop_display()
+        if fd is None:
+            return
+        try:
+            self._display = sockets.adopt(fd)
+        except LocalError as error:
+            close_all([fd])
+            raise ProtocolError("GPU_SET_SOCKET", "a UNIX stream socket", str(error)) from error
+        self.loop.add(fd, READ, self._display_ready)
+        close_all(self.sender.open())
+        self._announced = False
+        self._flush()
+        self._announce()
+
+    def _announce(self) -> None:
+        """Show a new display what there is, once it is known whether the guest starts anew or goes on."""
+        if not self._announced and not self.suspended:
+            self._announced = True
+            announce(self.gpu)
+            self.loop.call_soon(self.pump)
+
+    def drop_display(self) -> None:
+        """Go on without a display."""
+        close_all(self.sender.close())
+        if self._display is not None:
+            self.loop.remove(self._display.fileno())
+            self._display.close()
+            self._display = None
+            self._writing = False
+        self.displays.gone()
+
+    def _lose_display(self, why: str) -> None:
+        trace.emit("display.lost", why=why)
+        self.drop_display()
+        self.loop.call_soon(self.pump)
+
+    def _display_ready(self) -> None:
+        self._read_display()
+        if self._writing:
+            self.pump()
+
+    def _read_display(self) -> None:
+        for _ in range(READ_MAX):
+            if self._display is None:
+                return
+            received = sockets.receive(self._display, self.sender.wanted, 1)
+            if received is None:
+                return
+            data, fds = received
+            close_all(fds)
+            if not data:
+                self._lose_display("closed by the front-end")
+                return
+            try:
+                for reply in self.sender.receive(data):
+                    self.displays.replied(reply)
+            except ProtocolError as error:
+                self._lose_display(str(error))
+                return
+            self._flush()
+
+    def _flush(self) -> bool:
+        """Write to the display what it takes without blocking; false when something is left."""
+        sender = self.sender
+        while not sender.outbox.empty:
+            assert self._display is not None
+            parts, fds = sender.outbox.parts()
+            try:
+                written = sockets.send(self._display, parts, fds)
+            except OSError as error:
+                self._lose_display(error.strerror or str(error))
+                return True
+            if written is None:
+                self._watch_writable(True)
+                return False
+            close_all(sender.outbox.advance(written))
+            sender.refill()
+        self._watch_writable(False)
+        return True
+
+    def _watch_writable(self, on: bool) -> None:
+        if on != self._writing and self._display is not None:
+            self._writing = on
+            self.loop.change(self._display.fileno(), READ | WRITE if on else READ)
+
+    def close(self) -> None:
+        """Stop everything and give all fds and memory back."""
+        for ring in self.rings:
+            ring.close()
+        self.drop_display()
+        self.memory.clear()
+
+
+class Both:
+    """Shows everything on the display's socket and on a mirror in this process."""
+
+    def __init__(self, sender: DisplaySender, mirror: Output) -> None:
+        self._sender = sender
+        self.scanout = _to_both(mirror.scanout, sender.scanout)
+        self.update = _to_both(mirror.update, sender.update)
+        self.cursor_update = _to_both(mirror.cursor_update, sender.cursor_update)
+        self.cursor_pos = _to_both(mirror.cursor_pos, sender.cursor_pos)
+        self.cursor_pos_hide = _to_both(mirror.cursor_pos_hide, sender.cursor_pos_hide)
+
+    @property
+    def congested(self) -> bool:
+        """Whether the display must be written to first; the mirror always keeps up."""
+        return self._sender.congested
+
+
+def _to_both(first: Callable[..., None], second: Callable[..., None]) -> Callable[..., None]:
+    def both(*args: object) -> None:
+        first(*args)
+        second(*args)
+
+    return both

@@ -1,0 +1,168 @@
+"""Listen, serve one front-end after the other, and say in one line why one was sent away."""
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from outboard import trace
+from outboard.backend.control import serve
+from outboard.backend.device import Device, Options
+from outboard.errors import LocalError, ProtocolError
+from outboard.gpu.output import Output
+from outboard.host import sockets
+from outboard.host.events import close_all
+from outboard.host.loop import READ, WRITE, Loop
+from outboard.spec.vhost_user import MAX_FDS
+from outboard.vhost_user.backend import BackendSession, Request
+
+MESSAGES = 64
+"""Messages of one front-end before the rings are looked at again."""
+UNSENT_MAX = 1 << 16
+"""Bytes of answers that a front-end may leave unread."""
+
+
+class Session:
+    """One front-end's connection, with a device of its own."""
+
+    def __init__(self, loop: Loop, sock: socket.socket, device: Device, on_end: Callable[[], None]) -> None:
+        self._loop = loop
+        self._sock = sock
+        self.device = device
+        self._on_end = on_end
+        self._session = BackendSession()
+        self._unsent = bytearray()
+        self.closed = False
+        loop.add(sock.fileno(), READ, self._ready)
+
+    def _ready(self) -> None:
+        self._send(b"")
+        for _ in range(MESSAGES):
+            if self.closed:
+                return
+            received = sockets.receive(self._sock, self._session.wanted, MAX_FDS)
+            if received is None:
+                return
+            data, fds = received
+            if not data:
+                close_all(fds)
+                self.close("inside a message" if self._session.partial else "")
+                return
+            self._take(data, fds)
+
+    def _take(self, data: bytes, fds: list[int]) -> None:
+        try:
+            for request in self._session.receive(data, fds):
+                self._send(self._served(request))
+        except ProtocolError as error:
+            self.close(str(error))
+
+    def _served(self, request: Request) -> bytes:
+        try:
+            return serve(self.device, self._session, request)
+        except ProtocolError as error:
+            answer = self._session.acknowledge(request, False)
+            if not answer or (request.row and request.row.reply):
+                raise
+            trace.emit("vhost_user.refused", request=error.request, expected=error.expected, got=error.got)
+            return answer
+
+    def _send(self, data: bytes) -> None:
+        self._unsent += data
+        if not self._unsent or self.closed:
+            return
+        try:
+            written = sockets.send(self._sock, [memoryview(bytes(self._unsent))], [])
+        except OSError:
+            self.close("answer not taken, the front-end has gone")
+            return
+        del self._unsent[: written or 0]
+        if len(self._unsent) > UNSENT_MAX:
+            self.close(f"more than {UNSENT_MAX} bytes of answers unread")
+            return
+        self._loop.change(self._sock.fileno(), READ | WRITE if self._unsent else READ)
+
+    def close(self, why: str = "") -> None:
+        """End the session; `why` is empty when the front-end just left."""
+        if self.closed:
+            return
+        self.closed = True
+        trace.emit("session.ended", why=why)
+        self._loop.remove(self._sock.fileno())
+        close_all(self._session.close())
+        self.device.close()
+        self._sock.close()
+        self._on_end()
+
+
+class Server:
+    """Accepts front-ends on a path or an inherited fd, one at a time; the next waits until the one before has left.
+
+    once: stop the loop when the first front-end leaves; an inherited connection always does.
+    """
+
+    def __init__(self, loop: Loop, options: Options, mirror: Output | None = None, *, once: bool = False) -> None:
+        self.loop = loop
+        self.options = options
+        self.session: Session | None = None
+        self.sessions = 0
+        self._mirror = mirror
+        self._once = once
+        self._listener: socket.socket | None = None
+        self._path: Path | None = None
+
+    def listen(self, path: str | os.PathLike[str]) -> None:
+        """Listen on a path. Raises LocalError."""
+        self._listen_on(sockets.listen(Path(path)))
+        self._path = Path(path)
+        self._inode = self._path.stat().st_ino
+
+    def adopt(self, fd: int) -> None:
+        """Serve an inherited socket, connected or listening. Raises LocalError."""
+        sock = sockets.adopt(fd)
+        if sockets.is_listening(sock):
+            self._listen_on(sock)
+        else:
+            self._once = True
+            self._begin(sock)
+
+    def _listen_on(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self.loop.add(listener.fileno(), READ, self._accept)
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        try:
+            sock, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            raise LocalError(f"cannot accept a front-end: {error.strerror}") from error
+        sock.setblocking(False)
+        self._begin(sock)
+
+    def _begin(self, sock: socket.socket) -> None:
+        if self._listener is not None:
+            self.loop.remove(self._listener.fileno())
+        self.sessions += 1
+        trace.emit("session.began", number=self.sessions)
+        self.session = Session(self.loop, sock, Device(self.loop, self.options, self._mirror), self._ended)
+
+    def _ended(self) -> None:
+        self.session = None
+        if self._once:
+            self.loop.stop()
+        elif self._listener is not None:
+            self.loop.add(self._listener.fileno(), READ, self._accept)
+
+    def close(self) -> None:
+        """End the session, stop listening, remove the socket file if it is still ours."""
+        self._once = True
+        if self.session is not None:
+            self.session.close()
+        if self._listener is not None:
+            self.loop.remove(self._listener.fileno())
+            self._listener.close()
+            self._listener = None
+        if self._path is not None and self._path.exists() and self._path.stat().st_ino == self._inode:
+            self._path.unlink()

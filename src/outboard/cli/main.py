@@ -1,0 +1,68 @@
+"""The commands' tree. Modules behind a command are imported when it runs, so that `--help` answers at once."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from outboard import __version__
+from outboard.errors import OutboardError
+
+EPILOG = """examples:
+  outboard gpu serve gpu.sock --shot screen.png     be the GPU of a VM, write its screen when it ends
+  outboard run                                      a guest in Python draws on it, no QEMU needed
+"""
+
+
+class Version(argparse.Action):
+    """Print version and core; importing the core waits until somebody asks."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:  # type: ignore[override]
+        """Print and exit."""
+        from outboard import core
+
+        print(f"outboard {__version__}, {core()} core")
+        parser.exit()
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    from outboard.cli import gpu
+
+    top = argparse.ArgumentParser(
+        prog="outboard",
+        description="Virtual hardware outside the hypervisor.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action=Version, nargs=0, help="print version and core (compiled or plain), and exit")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    gpu.add(commands)
+    return top
+
+
+def _guarded(options: argparse.Namespace) -> int:
+    """Run a command; what goes wrong is a sentence and exit code 2."""
+    try:
+        return int(options.command(options))
+    except OutboardError as error:
+        print(f"outboard: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; the interpreter's own flush at exit must not fail over it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of `outboard`; returns the exit code."""
+    return _guarded(parser().parse_args(arguments))
+
+
+def vhost_user_gpu(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of `outboard-vhost-user-gpu`: the options that QEMU's back-end program convention asks for."""
+    from outboard.cli import gpu
+
+    return _guarded(gpu.convention_parser().parse_args(arguments))

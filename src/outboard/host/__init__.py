@@ -1,0 +1,1 @@
+"""The only system calls: sockets, fds, eventfds, mappings, the event loop, files."""

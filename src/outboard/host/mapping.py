@@ -1,0 +1,36 @@
+"""Mapping memory that another process shares by fd."""
+
+import fcntl
+import mmap
+import os
+import stat
+
+from outboard.errors import LocalError
+
+
+def map_shared(fd: int, offset: int, size: int) -> memoryview:
+    """Map `size` bytes of a file at `offset`, readable, writable and shared; the caller keeps the fd.
+
+    Raises LocalError when the file is smaller, or is none that can be mapped. The memory is unmapped when the last view
+    of it is gone. A file that allows seals is sealed against shrinking: a peer that truncates it later would otherwise
+    end this process with SIGBUS.
+    """
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise LocalError("fd is no file that can be mapped: share guest memory with a memfd or a file (share=on)")
+    if size <= 0 or offset < 0 or offset + size > status.st_size:
+        raise LocalError(f"fd holds {status.st_size} bytes, not the {size} at offset {offset} that were announced")
+    _seal(fd)
+    start = offset % mmap.ALLOCATIONGRANULARITY
+    try:
+        mapping = mmap.mmap(fd, size + start, offset=offset - start)
+    except (OSError, ValueError, OverflowError) as error:
+        raise LocalError(f"fd cannot be mapped at offset {offset}, {size} bytes: {error}") from error
+    return memoryview(mapping)[start:]
+
+
+def _seal(fd: int) -> None:
+    try:
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
+    except OSError:
+        pass  # no memfd, or its owner forbade more seals

@@ -1,0 +1,1 @@
+"""Ways to look at screens: PNG files for now."""
