@@ -11,7 +11,7 @@ from outboard import trace
 from outboard.backend.displays import KnownDisplays, Size
 from outboard.backend.rings import Ring
 from outboard.errors import LocalError, ProtocolError
-from outboard.gpu.command_loop import BROKEN, BUSY, control_loop, cursor_loop
+from outboard.gpu.command_loop import BROKEN, control_loop, cursor_loop
 from outboard.gpu.output import Output
 from outboard.gpu.scanouts import announce
 from outboard.gpu.state import MAX_HOSTMEM, Gpu
@@ -29,6 +29,9 @@ BUDGET = 256
 ROUNDS = 16
 READ_MAX = 64
 """Replies read from the GPU socket before the rest is looked at again."""
+
+SEND_BUFFER = 1 << 20
+"""Bytes the GPU socket may hold unread: fewer mean more turns with the reader for a frame, more spill the cache."""
 
 OFFERED = (
     F_PROTOCOL_FEATURES
@@ -102,7 +105,7 @@ class Device:
     def ask_reset(self) -> None:
         """RESET_DEVICE: forget everything the guest made, and stop its rings."""
         for ring in self.rings:
-            ring.stop()
+            self.stop(ring)
             ring.base = 0
         self.suspended = True
         self.reset_asked = True
@@ -110,6 +113,7 @@ class Device:
     def stop(self, ring: Ring) -> int:
         """GET_VRING_BASE: stop one ring; return its next available index."""
         self.sender.settle()
+        self.gpu.catch_up()
         base = ring.stop()
         if not any(other.live for other in self.rings):
             self.suspended = True
@@ -153,31 +157,38 @@ class Device:
     # Running
 
     def pump(self) -> None:
-        """Execute what the rings hold, send what it shows, tell the driver; come back when there is more."""
+        """Execute what the rings hold, send what it shows, tell the driver; come back when there is more.
+
+        Kicks are asked for only when a round found nothing to do: a driver that keeps up is served without any.
+        """
+        live = [ring for ring in self.rings if ring.live]
         for _ in range(ROUNDS):
-            again = False
-            for ring in self.rings:
-                if ring.live:
-                    again |= self._run(ring)
-            congested = self.sender.congested
+            for ring in live:
+                self._run(ring)
             if not self._flush():
                 return
-            for ring in self.rings:
-                if ring.live:
-                    ring.publish()
-            if not again and not congested:
+            self.gpu.catch_up()
+            progress = False
+            for ring in live:
+                progress |= ring.publish()
+            if not progress and not self._arm(live):
                 return
         self.loop.call_soon(self.pump)
 
-    def _run(self, ring: Ring) -> bool:
-        """Run one ring's commands; true when there may be more at once."""
-        if ring.queue.broken:
-            return False
-        status = ring.commands.run(BUDGET)
-        if status == BROKEN:
+    @staticmethod
+    def _arm(rings: list[Ring]) -> bool:
+        """Ask for kicks on all rings; true when one has something already."""
+        more = False
+        for ring in rings:
+            if not ring.commands.waiting:
+                more |= ring.queue.arm()
+        return more
+
+    def _run(self, ring: Ring) -> None:
+        """Run one ring's commands, unless it is broken; say so when it breaks."""
+        if not ring.queue.broken and ring.commands.run(BUDGET) == BROKEN:
             trace.emit("ring.broken", index=ring.index, why=ring.queue.broken)
             ring.report_broken()
-        return status == BUSY
 
     def _answer(self, body: bytes) -> None:
         self.rings[virtio_gpu.CONTROL_QUEUE].commands.answer(body)
@@ -195,6 +206,7 @@ class Device:
         except LocalError as error:
             close_all([fd])
             raise ProtocolError("GPU_SET_SOCKET", "a UNIX stream socket", str(error)) from error
+        sockets.widen(self._display, SEND_BUFFER)
         self.loop.add(fd, READ, self._display_ready)
         close_all(self.sender.open())
         self._announced = False
@@ -274,9 +286,10 @@ class Device:
 
     def close(self) -> None:
         """Stop everything and give all fds and memory back."""
+        self.drop_display()
+        self.gpu.catch_up()
         for ring in self.rings:
             ring.close()
-        self.drop_display()
         self.memory.clear()
 
 

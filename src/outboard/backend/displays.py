@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from outboard import trace
 from outboard.gpu.edid import edid
 from outboard.host.loop import Loop, Timer
-from outboard.spec.virtio_gpu import EDID_MAX, MAX_SCANOUTS, CtrlHdr, DisplayOne, Rect, Resp, RespDisplayInfo, RespEdid
 from outboard.spec.vhost_user_gpu import ProtocolFeature, Req
+from outboard.spec.virtio_gpu import EDID_MAX, MAX_SCANOUTS, CtrlHdr, DisplayOne, Rect, Resp, RespDisplayInfo, RespEdid
 from outboard.vhost_user.display_sender import DisplaySender, Reply
 
 FALLBACK_SIZE = (1024, 768)
@@ -23,7 +23,9 @@ class KnownDisplays:
     answer, for the command that waits.
     """
 
-    def __init__(self, loop: Loop, sender: DisplaySender, sizes: Sequence[Size], answer: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, loop: Loop, sender: DisplaySender, sizes: Sequence[Size], answer: Callable[[bytes], None]
+    ) -> None:
         self._loop = loop
         self._sender = sender
         self._wish = list(sizes)
@@ -39,7 +41,8 @@ class KnownDisplays:
         if self._wish or not self._sender.connected:
             return self._own_info()
         self._sender.ask(Req.GET_DISPLAY_INFO)
-        return self._wait(self._own_info())
+        self._wait(self._own_info())
+        return None
 
     def edid(self, scanout_id: int) -> bytes | None:
         """Return one output's EDID body, or None while the front-end is asked."""
@@ -52,7 +55,8 @@ class KnownDisplays:
         self._edid_scanout = scanout_id
         if sender.features is not None:
             sender.edid(scanout_id)
-        return self._wait(own)
+        self._wait(own)
+        return None
 
     def _wait(self, fallback: bytes) -> None:
         self._fallback = fallback

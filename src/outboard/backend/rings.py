@@ -106,13 +106,17 @@ class Ring:
             self.err.close()
         self.err = None if fd is None else Signal(fd)
 
-    def publish(self) -> None:
-        """Show the driver what was done, and interrupt it if it wants that."""
-        if self.queue.publish():
+    def publish(self) -> bool:
+        """Show the driver what was done, and interrupt it if it wants that; false when there was nothing."""
+        queue = self.queue
+        if queue.used_idx == queue.published:
+            return False
+        if queue.publish():
             if self.call is None:
                 self._missed = True
             else:
                 self.call.send()
+        return True
 
     def report_broken(self) -> None:
         """Write the error fd."""

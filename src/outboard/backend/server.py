@@ -111,6 +111,15 @@ class Server:
         self._listener: socket.socket | None = None
         self._path: Path | None = None
 
+    def survive(self) -> None:
+        """From now on a bug of ours costs the front-end its connection, not the process its life."""
+        self.loop.on_bug = self._bug
+
+    def _bug(self, error: Exception) -> None:
+        trace.emit("session.bug", error=repr(error), where=_where(error))
+        if self.session is not None:
+            self.session.close("dropped after a bug of ours")
+
     def listen(self, path: str | os.PathLike[str]) -> None:
         """Listen on a path. Raises LocalError."""
         self._listen_on(sockets.listen(Path(path)))
@@ -166,3 +175,11 @@ class Server:
             self._listener = None
         if self._path is not None and self._path.exists() and self._path.stat().st_ino == self._inode:
             self._path.unlink()
+
+
+def _where(error: Exception) -> str:
+    """Return the file and line that raised an error."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return f"{Path(at.tb_frame.f_code.co_filename).name}:{at.tb_lineno}" if at else "nowhere"

@@ -1,9 +1,9 @@
 """The GPU back-end as a library: served in a thread of its own, its screens looked at from any other.
 
-    with outboard.gpu.serve("gpu.sock") as gpu:
-        screen = gpu.screens[0]
-        screen.wait_idle(quiet=0.5, timeout=30)
-        screen.save("console.png")
+with outboard.gpu.serve("gpu.sock") as gpu:
+    screen = gpu.screens[0]
+    screen.wait_idle(quiet=0.5, timeout=30)
+    screen.save("console.png")
 """
 
 import os
@@ -132,6 +132,7 @@ class GpuService:
         self._mirror = LiveScreens(len(options.sizes) or MAX_SCANOUTS)
         self._loop = Loop()
         self._server = Server(self._loop, options, self._mirror, once=once)
+        self._server.survive()
         self._failure: BaseException | None = None
         self._closed = False
         try:
@@ -174,7 +175,9 @@ class GpuService:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
         if self._failure is not None and value is None:
             raise self._failure

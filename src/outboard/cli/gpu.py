@@ -133,7 +133,8 @@ def serve(options: argparse.Namespace) -> int:
     shots = Shots(options.shot, wanted) if options.shot else None
     trace.listen(Log(verbose=options.verbose))
     loop = Loop()
-    server = Server(loop, Options(sizes, options.max_hostmem), shots and shots.screens, once=options.once)
+    mirror = shots.screens if shots else None
+    server = Server(loop, Options(sizes, options.max_hostmem), mirror, once=options.once)
     try:
         if options.socket is not None:
             server.listen(options.socket)

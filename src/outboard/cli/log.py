@@ -10,6 +10,7 @@ PER_SECOND = 10
 
 WORDS = {
     "session.began": "front-end {number} connected",
+    "session.bug": "bug in outboard, please report it: {error} at {where}",
     "session.ended": "front-end left{why}",
     "vhost_user.refused": "refused {request}: expected {expected}, got {got}",
     "vhost_user.extra_fds": "{request}: expected {expected} fds, got {got}; closed the rest",

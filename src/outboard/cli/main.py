@@ -17,7 +17,7 @@ EPILOG = """examples:
 class Version(argparse.Action):
     """Print version and core; importing the core waits until somebody asks."""
 
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:  # type: ignore[override]
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         """Print and exit."""
         from outboard import core
 

@@ -18,6 +18,6 @@ cdef class Backing:
     @cython.locals(extent=Py_ssize_t, offset=cython.ulonglong, region=Region, i=Py_ssize_t)
     cpdef read_rows(self, unsigned long long at, unsigned long long step, unsigned char[::1] into, Py_ssize_t start,
                     Py_ssize_t stride, unsigned long long row_bytes, Py_ssize_t rows)
-    @cython.locals(step=cython.ulonglong, region=Region)
+    @cython.locals(step=cython.ulonglong, region=Region, offset=cython.ulonglong, after=Py_ssize_t, ahead=Region)
     cpdef _read_across(self, Py_ssize_t extent, unsigned long long at, unsigned char[::1] into, Py_ssize_t start,
                        unsigned long long length)

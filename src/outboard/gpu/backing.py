@@ -69,6 +69,10 @@ class Backing:
         """
         if step == row_bytes and stride == row_bytes:
             row_bytes, rows = row_bytes * rows, 1
+        if self.count == 1 and at + step * (rows - 1) + row_bytes <= self.total:
+            region = self.regions[0]
+            copies.copy_rows(into, start, stride, region.bytes, self.offsets[0] + at, step, row_bytes, rows)
+            return
         extent = -1
         for _ in range(rows):
             if at >= self.total:
@@ -89,7 +93,10 @@ class Backing:
         while length and extent < self.count:
             step = min(length, self.starts[extent + 1] - at)
             region = self.regions[extent]
-            copies.copy(into, start, region.bytes, self.offsets[extent] + at - self.starts[extent], step)
+            offset = self.offsets[extent] + at - self.starts[extent]
+            after = min(extent + 1, self.count - 1)
+            ahead = self.regions[after]
+            copies.copy_ahead(into, start, region.bytes, offset, step, ahead.bytes, self.offsets[after])
             at += step
             start += step
             length -= step

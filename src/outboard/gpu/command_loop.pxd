@@ -5,7 +5,7 @@ from outboard.gpu.command cimport Command
 from outboard.gpu.state cimport Gpu
 from outboard.virtio.split_queue cimport SplitQueue
 
-cdef int HEADER_SIZE, FENCE, FIRST_ERROR, UNSPEC, INVALID_PARAMETER
+cdef int HEADER_SIZE, FENCE, FLUSH, FIRST_ERROR, UNSPEC, INVALID_PARAMETER
 
 cdef class Verb:
     cdef readonly unsigned int size

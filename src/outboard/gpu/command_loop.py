@@ -17,7 +17,7 @@ from outboard.spec.virtio_gpu import COMMANDS, CURSOR_COMMANDS, Cmd, CommandRow,
 from outboard.virtio.split_queue import SplitQueue
 
 IDLE = 0
-"""`run`: nothing to do until the driver kicks."""
+"""`run`: the ring is empty; `queue.arm` before waiting for a kick."""
 BUSY = 1
 """`run`: the budget is spent and there may be more."""
 CONGESTED = 2
@@ -29,6 +29,7 @@ BROKEN = 4
 
 HEADER_SIZE = CtrlHdr.sizeof
 FENCE = int(HdrFlag.FENCE)
+FLUSH = int(Cmd.RESOURCE_FLUSH)
 FIRST_ERROR = int(Resp.ERR_UNSPEC)
 UNSPEC = int(Resp.ERR_UNSPEC)
 INVALID_PARAMETER = int(Resp.ERR_INVALID_PARAMETER)
@@ -83,7 +84,10 @@ class CommandLoop:
         self.response_words = response.cast("I")
 
     def run(self, budget: int) -> int:
-        """Execute up to `budget` commands; return why it stopped. Used elements are added but not published."""
+        """Execute up to `budget` commands; return why it stopped. Used elements are added but not published.
+
+        A transfer may be left pending: call `gpu.catch_up` before publishing.
+        """
         while budget > 0:
             if self.waiting:
                 return WAITING
@@ -98,7 +102,7 @@ class CommandLoop:
                 return BROKEN
             elif self.gpu.stale and self.when_dry is not None:
                 self.when_dry(self.gpu)
-            elif not self.queue.arm():
+            else:
                 return IDLE
         return BUSY
 
@@ -116,6 +120,8 @@ class CommandLoop:
             elif size < verb.size:
                 code = INVALID_PARAMETER
             else:
+                if command.words[0] != FLUSH:
+                    self.gpu.catch_up()
                 code = verb.function(self.gpu, command)
         if code == WAIT:
             self.waiting = True

@@ -19,8 +19,9 @@ class Surface(Protocol):
 class Output(Protocol):
     """Takes what the guest shows. Coordinates are relative to the scanout and lie inside it."""
 
-    congested: bool
-    """True while no further command may run: what was shown last has not left yet."""
+    @property
+    def congested(self) -> bool:
+        """True while no further command may run: what was shown last has not left yet."""
 
     def scanout(self, scanout_id: int, width: int, height: int) -> None:
         """Set the size of an output; 0 x 0 disables it. The picture is black until the next `update`."""

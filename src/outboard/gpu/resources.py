@@ -13,13 +13,13 @@ from outboard.spec.virtio_gpu import (
     MAX_BACKING_ENTRIES,
     BlobMem,
     MemEntry,
-    Resp,
     ResourceAssignUuid,
     ResourceAttachBacking,
     ResourceCreate2D,
     ResourceCreateBlob,
     ResourceDetachBacking,
     ResourceUnref,
+    Resp,
     TransferToHost2D,
 )
 
@@ -33,7 +33,8 @@ TRANSFER_RECT = TransferToHost2D.offsetof("r") // 4
 TRANSFER_OFFSET = TransferToHost2D.offsetof("offset") // 8
 TRANSFER_RESOURCE = TransferToHost2D.offsetof("resource_id") // 4
 
-AS_IS = pixels.AS_IS
+LAZY_MIN = 512 << 10
+"""Bytes from which a transfer is left pending."""
 
 ENTRY_COST = 64
 """Bytes that a backing entry makes the device hold."""
@@ -122,7 +123,7 @@ def _attach(gpu: Gpu, command: Command, resource: Resource, start: int, nr_entri
 
 
 def resource_detach_backing(gpu: Gpu, command: Command) -> int:
-    """RESOURCE_DETACH_BACKING: forget the guest memory; the pixels stay. A blob on an output has none left: blank it."""
+    """RESOURCE_DETACH_BACKING: forget the guest memory; pixels stay, and outputs that showed a blob go blank."""
     resource = gpu.resources.get(command.unpack(ResourceDetachBacking).resource_id)
     if resource is None or resource.backing is None:
         return INVALID_RESOURCE_ID
@@ -137,7 +138,11 @@ def resource_detach_backing(gpu: Gpu, command: Command) -> int:
 
 
 def transfer_to_host_2d(gpu: Gpu, command: Command) -> int:
-    """TRANSFER_TO_HOST_2D: copy a rectangle from the backing to the pixels. A blob has nothing to copy."""
+    """TRANSFER_TO_HOST_2D: copy a rectangle from the backing to the pixels. A blob has nothing to copy.
+
+    A large copy is left pending, so that a flush right behind it can show each piece while it is still in the
+    processor's cache. It is done before the next command that is no flush, and before the guest sees the response.
+    """
     words = command.words
     resource = gpu.resources.get(words[TRANSFER_RESOURCE])
     if resource is None or resource.backing is None:
@@ -158,11 +163,11 @@ def transfer_to_host_2d(gpu: Gpu, command: Command) -> int:
         return OK
     if not backing.resolve(gpu.memory):
         return UNSPEC
-    start = y * resource.stride + BYTES_PER_PIXEL * x
-    row_bytes = BYTES_PER_PIXEL * width
-    backing.read_rows(at, resource.stride, resource.pixels, start, resource.stride, row_bytes, height)
-    if resource.order is not AS_IS:
-        pixels.reorder_rows(resource.pixels, start, resource.stride, width, height, resource.order)
+    resource.transfer(at, x, y, width, height)
+    if BYTES_PER_PIXEL * width * height < LAZY_MIN:
+        resource.catch_up(y + height)
+    else:
+        gpu.pending = resource
     return OK
 
 

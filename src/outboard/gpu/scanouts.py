@@ -9,7 +9,7 @@ is dry, whatever comes first. So a page flip sends its pixels once, and a frameb
 import outboard.gpu.pixels as pixels
 from outboard.gpu.command import Command
 from outboard.gpu.state import Gpu, Resource, Scanout
-from outboard.spec.virtio_gpu import BYTES_PER_PIXEL, Rect, Resp, ResourceFlush, SetScanout, SetScanoutBlob
+from outboard.spec.virtio_gpu import BYTES_PER_PIXEL, Rect, ResourceFlush, Resp, SetScanout, SetScanoutBlob
 
 OK = int(Resp.OK_NODATA)
 INVALID_SCANOUT_ID = int(Resp.ERR_INVALID_SCANOUT_ID)
@@ -36,7 +36,13 @@ def _outside(rect: Rect, width: int, height: int) -> bool:
 
 
 def _bind(
-    gpu: Gpu, scanout: Scanout, resource: Resource, rect: Rect, offset: int, stride: int, order: tuple[int, int, int, int]
+    gpu: Gpu,
+    scanout: Scanout,
+    resource: Resource,
+    rect: Rect,
+    offset: int,
+    stride: int,
+    order: tuple[int, int, int, int],
 ) -> int:
     """Make an output show `rect` of a framebuffer in `resource`; its rectangle has been checked."""
     if rect.width == 0 or rect.height == 0:
@@ -132,9 +138,7 @@ def _show(gpu: Gpu, scanout: Scanout, x: int, y: int, width: int, height: int) -
     if (gpu.stale >> scanout.scanout_id) & 1:
         show_all(gpu, scanout)
     elif left < right and top < bottom and _readable(gpu, scanout):
-        gpu.output.update(
-            scanout.scanout_id, scanout, left - scanout.x, top - scanout.y, right - left, bottom - top
-        )
+        gpu.output.update(scanout.scanout_id, scanout, left - scanout.x, top - scanout.y, right - left, bottom - top)
 
 
 def _readable(gpu: Gpu, scanout: Scanout) -> bool:

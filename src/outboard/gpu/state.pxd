@@ -17,6 +17,15 @@ cdef class Resource:
     cdef public Backing backing
     cdef public bytes uuid
     cdef public unsigned long long cost
+    cdef unsigned long long due_at
+    cdef unsigned int due_x
+    cdef unsigned int due_width
+    cdef unsigned int due_row
+    cdef unsigned int due_end
+
+    cpdef transfer(self, unsigned long long at, unsigned int x, unsigned int y, unsigned int width, unsigned int height)
+    @cython.locals(rows=cython.longlong, start=cython.ulonglong, row_bytes=cython.ulonglong)
+    cpdef catch_up(self, long long end)
 
 cdef class Scanout:
     cdef readonly unsigned int scanout_id
@@ -58,3 +67,6 @@ cdef class Gpu:
     cdef readonly list cursors
     cdef public unsigned int stale
     cdef public unsigned long long hostmem
+    cdef public Resource pending
+
+    cpdef catch_up(self)

@@ -37,6 +37,28 @@ class Resource:
         self.backing: Backing | None = None
         self.uuid = b""
         self.cost = RESOURCE_COST + self.stride * height
+        self.due_row = self.due_end = 0
+
+    def transfer(self, at: int, x: int, y: int, width: int, height: int) -> None:
+        """Begin to copy a rectangle from byte `at` of the backing; `catch_up` does the work. All has been checked."""
+        self.due_at = at
+        self.due_x = x
+        self.due_width = width
+        self.due_row = y
+        self.due_end = y + height
+
+    def catch_up(self, end: int) -> None:
+        """Copy what a transfer left to do above row `end`."""
+        rows = min(end, self.due_end) - self.due_row
+        if rows <= 0 or self.backing is None:
+            return
+        start = self.due_row * self.stride + BYTES_PER_PIXEL * self.due_x
+        row_bytes = BYTES_PER_PIXEL * self.due_width
+        self.backing.read_rows(self.due_at, self.stride, self.pixels, start, self.stride, row_bytes, rows)
+        if self.order is not AS_IS:
+            pixels.reorder_rows(self.pixels, start, self.stride, self.due_width, rows, self.order)
+        self.due_at += rows * self.stride
+        self.due_row += rows
 
 
 class Scanout:
@@ -62,6 +84,7 @@ class Scanout:
         resource = self.resource
         if resource is None or resource.blob_size or width * BYTES_PER_PIXEL != self.stride:
             return None
+        resource.catch_up(self.y + y + rows)
         start = (self.y + y) * self.stride
         return resource.buffer[start : start + rows * self.stride]
 
@@ -76,6 +99,7 @@ class Scanout:
         row_bytes = BYTES_PER_PIXEL * width
         at = self.offset + (self.y + y) * self.stride + BYTES_PER_PIXEL * (self.x + x)
         if not resource.blob_size:
+            resource.catch_up(self.y + y + rows)
             copies.copy_rows(into, start, row_bytes, resource.pixels, at, self.stride, row_bytes, rows)
         elif resource.backing is not None:
             resource.backing.read_rows(at, self.stride, into, start, row_bytes, row_bytes, rows)
@@ -96,6 +120,7 @@ class Cursor:
 class Gpu:
     """All state of one virtio-gpu device.
 
+    pending: a 2D resource whose transfer is not done yet, or None: see `resources.transfer_to_host_2d`.
     stale: bit i is set while output i has a new framebuffer of which nothing was shown yet.
     hostmem: bytes that resources and backings take of `max_hostmem`.
     """
@@ -126,3 +151,10 @@ class Gpu:
         self.cursors = [Cursor() for _ in range(self.num_scanouts)]
         self.stale = 0
         self.hostmem = 0
+        self.pending: Resource | None = None
+
+    def catch_up(self) -> None:
+        """Finish the transfer that is pending, if there is one."""
+        if self.pending is not None:
+            self.pending.catch_up(self.pending.height)
+            self.pending = None

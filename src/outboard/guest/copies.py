@@ -9,6 +9,22 @@ def copy(dst: memoryview, dst_offset: int, src: memoryview, src_offset: int, len
     dst[dst_offset : dst_offset + length] = src[src_offset : src_offset + length]
 
 
+def copy_ahead(
+    dst: memoryview,
+    dst_offset: int,
+    src: memoryview,
+    src_offset: int,
+    length: int,
+    next_src: memoryview,
+    next_offset: int,
+) -> None:
+    """Copy as `copy`; the compiled form fetches what is at `next_offset` of `next_src` into the cache meanwhile.
+
+    Processors fetch ahead by themselves, but not across pages that are neighbours in the stream only.
+    """
+    dst[dst_offset : dst_offset + length] = src[src_offset : src_offset + length]
+
+
 def copy_rows(
     dst: memoryview,
     dst_offset: int,

@@ -15,7 +15,7 @@ READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
 EDGE = select.EPOLLET
 
-Handler = Callable[[], None]
+Handler = Callable[[], object]
 
 
 class Timer:
@@ -31,9 +31,13 @@ class Timer:
 
 
 class Loop:
-    """Waits for fds and timers and calls their handlers. `close` it when done."""
+    """Waits for fds and timers and calls their handlers. `close` it when done.
+
+    on_bug: takes exceptions that a handler let out, so that one bad handler does not end all; None: they end `run`.
+    """
 
     def __init__(self) -> None:
+        self.on_bug: Callable[[Exception], object] | None = None
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
         self._soon: deque[Handler] = deque()
@@ -94,13 +98,21 @@ class Loop:
         for fd, _ in self._epoll.poll(timeout):
             handler = self._handlers.get(fd)
             if handler is not None:
-                handler()
+                self._call(handler)
         for _ in range(len(self._soon)):
-            self._soon.popleft()()
+            self._call(self._soon.popleft())
         while self._timers and self._timers[0][0] <= time.monotonic():
             timer = heapq.heappop(self._timers)[2]
             if timer.call is not None:
-                timer.call()
+                self._call(timer.call)
+
+    def _call(self, handler: Handler) -> None:
+        try:
+            handler()
+        except Exception as error:
+            if self.on_bug is None:
+                raise
+            self.on_bug(error)
 
     def close(self) -> None:
         """Free the loop's own fds; those that were added stay open."""

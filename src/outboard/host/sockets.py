@@ -64,6 +64,11 @@ def adopt(fd: int) -> socket.socket:
     return sock
 
 
+def widen(sock: socket.socket, size: int) -> None:
+    """Ask for a send buffer of `size` bytes; the system may grant less."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+
+
 def is_listening(sock: socket.socket) -> bool:
     """Whether a socket waits for connections."""
     return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))

@@ -5,7 +5,7 @@
         x: u32 = 0
         y: u32 = 0
         width: u32 = 0
-        height: u32 = says("0 is an empty rectangle")
+        height: u32 = says("0 is an empty rectangle", default=0)
 
 Modelled: packed structures of integers, byte strings, nested structures and arrays of them, in little-endian ("<", the
 default) or host ("=") byte order. Not modelled: bit fields, unions, trailing arrays (their owner unpacks them).
@@ -32,10 +32,10 @@ class Bytes(NamedTuple):
 
 
 class Array(NamedTuple):
-    """`count` items of one type: a Scalar or a Layout class."""
+    """`length` items of one type: a Scalar or a Layout class."""
 
     item: Any
-    count: int
+    length: int
 
 
 u8 = Annotated[int, Scalar("B")]
@@ -45,8 +45,8 @@ u64 = Annotated[int, Scalar("Q")]
 i32 = Annotated[int, Scalar("i")]
 
 
-def says(text: str, default: int = 0) -> Any:
-    """Give an integer field a remark that the manual's table shows."""
+def says(text: str, *, default: int) -> Any:
+    """Give an integer field a default and a remark that the manual's table shows."""
     return field(default=default, metadata={"says": text})
 
 
@@ -70,7 +70,7 @@ def _codes(kind: Any) -> str:
     if isinstance(kind, Bytes):
         return f"{kind.length}s"
     if isinstance(kind, Array):
-        return _codes(_kind(kind.item)) * kind.count
+        return _codes(_kind(kind.item)) * kind.length
     codes: str = kind.codes
     return codes
 
@@ -80,7 +80,7 @@ def _take(kind: Any, values: Iterator[Any]) -> Any:
         return next(values)
     if isinstance(kind, Array):
         item = _kind(kind.item)
-        return tuple(_take(item, values) for _ in range(kind.count))
+        return tuple(_take(item, values) for _ in range(kind.length))
     return kind._build(values)
 
 
@@ -104,12 +104,12 @@ class Layout:
     _kinds: ClassVar[dict[str, Any]]
     _struct: ClassVar[struct.Struct]
 
-    def __init_subclass__(cls, order: str = "<") -> None:
+    def __init_subclass__(cls, byte_order: str = "<") -> None:
         dataclass(frozen=True)(cls)
         hints = get_type_hints(cls, include_extras=True)
         cls._kinds = {f.name: _kind(hints[f.name]) for f in fields(cls)}  # type: ignore[arg-type]
         cls.codes = "".join(_codes(kind) for kind in cls._kinds.values())
-        cls._struct = struct.Struct(order + cls.codes)
+        cls._struct = struct.Struct(byte_order + cls.codes)
         cls.sizeof = cls._struct.size
 
     @classmethod

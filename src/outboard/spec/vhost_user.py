@@ -25,12 +25,12 @@ VRING_INDEX_MASK = 0xFF
 VRING_NOFD = 1 << 8
 
 
-class Header(Layout, order="="):
+class Header(Layout, byte_order="="):
     """Header of every message."""
 
     request: u32 = 0
-    flags: u32 = says("version, reply, need_reply")
-    size: u32 = says("bytes that follow")
+    flags: u32 = says("version, reply, need_reply", default=0)
+    size: u32 = says("bytes that follow", default=0)
 
 
 class ProtocolFeature(IntFlag):
@@ -109,59 +109,59 @@ class Req(IntEnum):
     GET_SHMEM_CONFIG = 44
 
 
-class U64(Layout, order="="):
+class U64(Layout, byte_order="="):
     """u64 payload."""
 
     value: u64 = 0
 
 
-class VringState(Layout, order="="):
+class VringState(Layout, byte_order="="):
     """struct vhost_vring_state."""
 
     index: u32 = 0
     num: u32 = 0
 
 
-class VringAddr(Layout, order="="):
+class VringAddr(Layout, byte_order="="):
     """struct vhost_vring_addr; the used ring stands before the available ring."""
 
     index: u32 = 0
-    flags: u32 = says("bit 0: log writes")
-    descriptor: u64 = says("front-end address, as used and available")
+    flags: u32 = says("bit 0: log writes", default=0)
+    descriptor: u64 = says("front-end address, as used and available", default=0)
     used: u64 = 0
     available: u64 = 0
     log: u64 = 0
 
 
-class MemoryRegion(Layout, order="="):
+class MemoryRegion(Layout, byte_order="="):
     """One memory region."""
 
-    guest_addr: u64 = says("guest-physical")
+    guest_addr: u64 = says("guest-physical", default=0)
     memory_size: u64 = 0
-    user_addr: u64 = says("in the front-end's address space")
-    mmap_offset: u64 = says("of the region in its fd")
+    user_addr: u64 = says("in the front-end's address space", default=0)
+    mmap_offset: u64 = says("of the region in its fd", default=0)
 
 
-class MemTable(Layout, order="="):
+class MemTable(Layout, byte_order="="):
     """Memory regions description; nregions MemoryRegion follow."""
 
-    nregions: u32 = says("1 to 8")
+    nregions: u32 = says("1 to 8", default=0)
     padding: u32 = 0
 
 
-class SingleRegion(Layout, order="="):
+class SingleRegion(Layout, byte_order="="):
     """Single memory region description."""
 
     padding: u64 = 0
     region: MemoryRegion = MemoryRegion()
 
 
-class ConfigSpace(Layout, order="="):
+class ConfigSpace(Layout, byte_order="="):
     """Virtio device config space; `length` bytes of it follow."""
 
     offset: u32 = 0
-    length: u32 = says("at most 256")
-    flags: u32 = says("1: live migration")
+    length: u32 = says("at most 256", default=0)
+    flags: u32 = says("1: live migration", default=0)
 
 
 class Row(NamedTuple):

@@ -14,12 +14,12 @@ FLAG_REPLY = 1 << 2
 """Bit 2 of the header's flags. The flags of a request mean nothing: QEMU's back-end leaves garbage there."""
 
 
-class Header(Layout, order="="):
+class Header(Layout, byte_order="="):
     """Header of every message."""
 
     request: u32 = 0
     flags: u32 = 0
-    size: u32 = says("bytes that follow")
+    size: u32 = says("bytes that follow", default=0)
 
 
 class ProtocolFeature(IntFlag):
@@ -46,24 +46,24 @@ class Req(IntEnum):
     DMABUF_SCANOUT2 = 12
 
 
-class U64(Layout, order="="):
+class U64(Layout, byte_order="="):
     """u64 payload."""
 
     value: u64 = 0
 
 
-class CursorPos(Layout, order="="):
+class CursorPos(Layout, byte_order="="):
     """VhostUserGpuCursorPos."""
 
     scanout_id: u32 = 0
-    x: u32 = says("signed in use")
+    x: u32 = says("signed in use", default=0)
     y: u32 = 0
 
 
 CURSOR_DATA = 64 * 64 * 4
 
 
-class CursorUpdate(Layout, order="="):
+class CursorUpdate(Layout, byte_order="="):
     """VhostUserGpuCursorUpdate; data holds 64 x 64 native 0xAARRGGBB words."""
 
     pos: CursorPos = CursorPos()
@@ -72,7 +72,7 @@ class CursorUpdate(Layout, order="="):
     data: Annotated[bytes, Bytes(CURSOR_DATA)] = bytes(CURSOR_DATA)
 
 
-class Scanout(Layout, order="="):
+class Scanout(Layout, byte_order="="):
     """VhostUserGpuScanout; width and height 0 disable the output."""
 
     scanout_id: u32 = 0
@@ -80,46 +80,46 @@ class Scanout(Layout, order="="):
     height: u32 = 0
 
 
-class Update(Layout, order="="):
+class Update(Layout, byte_order="="):
     """VhostUserGpuUpdate; width * height native 0xXXRRGGBB words follow, in UPDATE only."""
 
     scanout_id: u32 = 0
-    x: u32 = says("relative to the scanout")
+    x: u32 = says("relative to the scanout", default=0)
     y: u32 = 0
     width: u32 = 0
     height: u32 = 0
 
 
-class DmabufScanout(Layout, order="="):
+class DmabufScanout(Layout, byte_order="="):
     """VhostUserGpuDMABUFScanout; without an fd it disables the output."""
 
     scanout_id: u32 = 0
-    x: u32 = says("of the visible rectangle in the buffer")
+    x: u32 = says("of the visible rectangle in the buffer", default=0)
     y: u32 = 0
-    width: u32 = says("of the visible rectangle")
+    width: u32 = says("of the visible rectangle", default=0)
     height: u32 = 0
-    fd_width: u32 = says("of the whole buffer")
+    fd_width: u32 = says("of the whole buffer", default=0)
     fd_height: u32 = 0
-    fd_stride: u32 = says("bytes per row")
-    fd_flags: u32 = says("bit 0: row 0 is the top row")
+    fd_stride: u32 = says("bytes per row", default=0)
+    fd_flags: u32 = says("bit 0: row 0 is the top row", default=0)
     fd_drm_fourcc: i32 = 0
 
 
-class DmabufScanout2(Layout, order="="):
+class DmabufScanout2(Layout, byte_order="="):
     """VhostUserGpuDMABUFScanout2."""
 
     dmabuf_scanout: DmabufScanout = DmabufScanout()
-    modifier: u64 = says("DRM format modifier; 0 is linear")
+    modifier: u64 = says("DRM format modifier; 0 is linear", default=0)
 
 
-class EdidRequest(Layout, order="="):
+class EdidRequest(Layout, byte_order="="):
     """VhostUserGpuEdidRequest."""
 
     scanout_id: u32 = 0
 
 
 class Row(NamedTuple):
-    """One request. acknowledged: its reply has no payload; fds: fewest and most; pixels: pixel words follow the payload."""
+    """One request. acknowledged: its reply has no payload; fds: fewest and most; pixels: words behind the payload."""
 
     req: Req
     payload: type[Layout] | None = None

@@ -40,7 +40,7 @@ USED_NO_NOTIFY = 1
 class Desc(Layout):
     """struct virtq_desc (2.7.5)."""
 
-    addr: u64 = says("guest-physical")
+    addr: u64 = says("guest-physical", default=0)
     len: u32 = 0
     flags: u16 = 0
     next: u16 = 0
@@ -64,7 +64,7 @@ class UsedElem(Layout):
     """struct virtq_used_elem (2.7.8)."""
 
     id: u32 = 0
-    len: u32 = says("bytes written to the device-writable part")
+    len: u32 = says("bytes written to the device-writable part", default=0)
 
 
 def avail_size(queue_size: int) -> int:

@@ -31,9 +31,9 @@ class Feature(IntFlag):
 class Config(Layout):
     """struct virtio_gpu_config (5.7.4)."""
 
-    events_read: u32 = says("bit 0: a display changed")
+    events_read: u32 = says("bit 0: a display changed", default=0)
     events_clear: u32 = 0
-    num_scanouts: u32 = says("1 to 16")
+    num_scanouts: u32 = says("1 to 16", default=0)
     num_capsets: u32 = 0
 
 
@@ -149,7 +149,7 @@ class ResourceCreate2D(Layout):
     """struct virtio_gpu_resource_create_2d."""
 
     hdr: CtrlHdr = CtrlHdr(Cmd.RESOURCE_CREATE_2D)
-    resource_id: u32 = says("chosen by the driver, not 0")
+    resource_id: u32 = says("chosen by the driver, not 0", default=0)
     format: u32 = 0
     width: u32 = 0
     height: u32 = 0
@@ -169,7 +169,7 @@ class SetScanout(Layout):
     hdr: CtrlHdr = CtrlHdr(Cmd.SET_SCANOUT)
     r: Rect = Rect()
     scanout_id: u32 = 0
-    resource_id: u32 = says("0 disables the scanout")
+    resource_id: u32 = says("0 disables the scanout", default=0)
 
 
 class ResourceFlush(Layout):
@@ -186,7 +186,7 @@ class TransferToHost2D(Layout):
 
     hdr: CtrlHdr = CtrlHdr(Cmd.TRANSFER_TO_HOST_2D)
     r: Rect = Rect()
-    offset: u64 = says("of the rectangle's first pixel in the backing")
+    offset: u64 = says("of the rectangle's first pixel in the backing", default=0)
     resource_id: u32 = 0
     padding: u32 = 0
 
@@ -194,7 +194,7 @@ class TransferToHost2D(Layout):
 class MemEntry(Layout):
     """struct virtio_gpu_mem_entry."""
 
-    addr: u64 = says("guest-physical")
+    addr: u64 = says("guest-physical", default=0)
     length: u32 = 0
     padding: u32 = 0
 
@@ -292,7 +292,7 @@ class SetScanoutBlob(Layout):
     hdr: CtrlHdr = CtrlHdr(Cmd.SET_SCANOUT_BLOB)
     r: Rect = Rect()
     scanout_id: u32 = 0
-    resource_id: u32 = says("0 disables the scanout")
+    resource_id: u32 = says("0 disables the scanout", default=0)
     width: u32 = 0
     height: u32 = 0
     format: u32 = 0
@@ -305,7 +305,7 @@ class CursorPos(Layout):
     """struct virtio_gpu_cursor_pos."""
 
     scanout_id: u32 = 0
-    x: u32 = says("signed in use: Linux sends negative positions")
+    x: u32 = says("signed in use: Linux sends negative positions", default=0)
     y: u32 = 0
     padding: u32 = 0
 
@@ -315,7 +315,7 @@ class UpdateCursor(Layout):
 
     hdr: CtrlHdr = CtrlHdr(Cmd.UPDATE_CURSOR)
     pos: CursorPos = CursorPos()
-    resource_id: u32 = says("0 hides the cursor")
+    resource_id: u32 = says("0 hides the cursor", default=0)
     hot_x: u32 = 0
     hot_y: u32 = 0
     padding: u32 = 0

@@ -6,7 +6,6 @@ Modelled: all requests, the negotiation of EDID and DMABUF2, one question outsta
 bands, each an UPDATE of its own, so that a slow front-end is never held long by one message; nothing here blocks.
 """
 
-import struct
 from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
@@ -34,14 +33,17 @@ from outboard.vhost_user.outbox import STAGING, Outbox
 
 BAND = 1 << 20
 """Pixel bytes of one UPDATE, at most, when they are sent from where they lie."""
+PIECE = 512 << 10
+"""Pixel bytes sent at once from where they lie: few enough that they are still in cache if they were just written."""
 DIRECT_MIN = 64 << 10
 """Pixel bytes from which sending from where they lie beats gathering."""
 HIGH_WATER = STAGING // 2
 """Staged bytes from which no further command should run."""
 BYTES_PER_PIXEL = 4
 
-UPDATE_HEAD = struct.Struct("=" + Header.codes + Update.codes)
-CURSOR_POS = struct.Struct("=" + Header.codes + CursorPos.codes)
+HEADER = Header.sizeof
+UPDATE_HEAD = HEADER + Update.sizeof
+CURSOR_POS = HEADER + CursorPos.sizeof
 UPDATE_ID = int(Req.UPDATE)
 
 
@@ -67,12 +69,14 @@ class DisplaySender:
 
     def __init__(self) -> None:
         self.outbox = Outbox()
+        self._words = self.outbox.words
         self.connected = False
         self.features: ProtocolFeature | None = None
         self._connection = Connection(self._check)
         self._jobs: deque[Iterator[None]] = deque()
         self._questions: deque[tuple[Req, Layout | None]] = deque()
         self._asked: Req | None = None
+        self._due = 0
 
     def open(self) -> list[int]:
         """Begin on a new socket: drop all that was queued, ask for the protocol features. Returns fds to close."""
@@ -89,6 +93,7 @@ class DisplaySender:
         self._jobs.clear()
         self._questions.clear()
         self._asked = None
+        self._due = 0
         return self.outbox.clear()
 
     # Questions and answers
@@ -147,7 +152,7 @@ class DisplaySender:
     def congested(self) -> bool:
         """Whether the transport should write before more is shown."""
         outbox = self.outbox
-        return bool(self._jobs) or outbox.borrowed or outbox.room < STAGING - HIGH_WATER
+        return bool(self._jobs) or outbox.borrowed or outbox.room() < STAGING - HIGH_WATER
 
     def scanout(self, scanout_id: int, width: int, height: int) -> None:
         """SCANOUT: the size of an output; 0 x 0 disables it."""
@@ -158,7 +163,7 @@ class DisplaySender:
         if not self.connected:
             return
         size = BYTES_PER_PIXEL * width * height
-        if size < DIRECT_MIN and not self._jobs and size + UPDATE_HEAD.size <= self.outbox.room:
+        if size < DIRECT_MIN and not self._jobs and size + UPDATE_HEAD <= self.outbox.room():
             self._gather(scanout_id, surface, x, y, width, height)
         else:
             self._later(self._bands(scanout_id, surface, x, y, width, height))
@@ -166,37 +171,52 @@ class DisplaySender:
     def _head(self, scanout_id: int, x: int, y: int, width: int, height: int) -> int:
         """Stage an UPDATE's header and rectangle; return the bytes of its pixels."""
         size = BYTES_PER_PIXEL * width * height
-        at = self.outbox.stage(UPDATE_HEAD.size)
-        UPDATE_HEAD.pack_into(
-            self.outbox.staging, at, UPDATE_ID, 0, Update.sizeof + size, scanout_id, x, y, width, height
-        )
+        words = self._words
+        at = self.outbox.stage(UPDATE_HEAD) >> 2
+        words[at] = UPDATE_ID
+        words[at + 1] = 0
+        words[at + 2] = UPDATE_HEAD - HEADER + size
+        words[at + 3] = scanout_id
+        words[at + 4] = x
+        words[at + 5] = y
+        words[at + 6] = width
+        words[at + 7] = height
         return size
 
     def _gather(self, scanout_id: int, surface: Pixels, x: int, y: int, width: int, height: int) -> None:
         size = self._head(scanout_id, x, y, width, height)
         surface.gather(self.outbox.staging, self.outbox.stage(size), x, y, width, height)
 
-    def _bands(
-        self, scanout_id: int, surface: Pixels, x: int, y: int, width: int, height: int
-    ) -> Iterator[None]:
+    def _bands(self, scanout_id: int, surface: Pixels, x: int, y: int, width: int, height: int) -> Iterator[None]:
         """Queue a rectangle band by band; yields while there is no room."""
         row_bytes = BYTES_PER_PIXEL * width
-        rows_direct = max(1, BAND // row_bytes)
-        rows_staged = (STAGING - UPDATE_HEAD.size) // row_bytes
         while height:
-            rows = min(height, rows_direct)
-            data = surface.contiguous(x, y, width, rows)
-            if data is None:
-                rows = min(height, rows_staged)
-            while self.outbox.room < UPDATE_HEAD.size + (row_bytes * rows if data is None else 0):
-                yield
-            if data is None:
+            rows = min(height, max(1, BAND // row_bytes))
+            if surface.contiguous(x, y, width, rows) is None:
+                rows = min(height, (STAGING - UPDATE_HEAD) // row_bytes)
+                while self.outbox.room() < UPDATE_HEAD + row_bytes * rows:
+                    yield
                 self._gather(scanout_id, surface, x, y, width, rows)
             else:
-                self._head(scanout_id, x, y, width, rows)
-                self.outbox.borrow(data)
+                yield from self._direct(scanout_id, surface, x, y, width, rows)
             y += rows
             height -= rows
+
+    def _direct(self, scanout_id: int, surface: Pixels, x: int, y: int, width: int, height: int) -> Iterator[None]:
+        """Queue one UPDATE whose pixels stay where they lie, piece by piece: each leaves before the next is touched."""
+        while self.outbox.room() < UPDATE_HEAD:
+            yield
+        row_bytes = BYTES_PER_PIXEL * width
+        self._due = self._head(scanout_id, x, y, width, height)
+        while self._due:
+            data = surface.contiguous(x, y, width, min(height, max(1, PIECE // row_bytes)))
+            assert data is not None, "a surface does not move while it is shown"
+            self.outbox.borrow(data)
+            self._due -= len(data)
+            y += len(data) // row_bytes
+            height -= len(data) // row_bytes
+            while self.outbox.borrowed:
+                yield
 
     def cursor_update(self, scanout_id: int, x: int, y: int, hot_x: int, hot_y: int, image: bytes) -> None:
         """CURSOR_UPDATE: image, hot spot and position, and show it."""
@@ -213,11 +233,17 @@ class DisplaySender:
 
     def _cursor(self, req: int, scanout_id: int, x: int, y: int) -> None:
         outbox = self.outbox
-        if self._jobs or outbox.room < CURSOR_POS.size:
+        if self._jobs or outbox.room() < CURSOR_POS:
             self._message(Req(req), CursorPos(scanout_id, x, y).pack())
         elif self.connected:
-            at = outbox.stage(CURSOR_POS.size)
-            CURSOR_POS.pack_into(outbox.staging, at, req, 0, CursorPos.sizeof, scanout_id, x, y)
+            words = self._words
+            at = outbox.stage(CURSOR_POS) >> 2
+            words[at] = req
+            words[at + 1] = 0
+            words[at + 2] = CURSOR_POS - HEADER
+            words[at + 3] = scanout_id
+            words[at + 4] = x
+            words[at + 5] = y
 
     # Buffers shared by fd
 
@@ -250,7 +276,7 @@ class DisplaySender:
             self._later(self._when_room(data, fds))
 
     def _when_room(self, data: bytes, fds: list[int] | None) -> Iterator[None]:
-        while self.outbox.room < len(data):
+        while self.outbox.room() < len(data):
             yield
         self.outbox.put(data, fds)
 
@@ -265,6 +291,9 @@ class DisplaySender:
             self._jobs.popleft()
 
     def settle(self) -> None:
-        """Stop reading the guest's pixels: finish the messages that have begun from copies, drop the others."""
+        """Stop reading the guest's pixels: finish the message that has begun from copies, drop the others."""
         self.outbox.own()
+        while self._due:
+            next(self._jobs[0])
+            self.outbox.own()
         self._jobs.clear()

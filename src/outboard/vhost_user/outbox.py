@@ -14,7 +14,9 @@ class Outbox:
     """Bytes in order. `borrowed` is true while a part refers to memory that its owner must not change."""
 
     def __init__(self) -> None:
+        self.size = STAGING
         self.staging = memoryview(bytearray(STAGING))
+        self.words = self.staging.cast("I")
         self._parts: deque[tuple[memoryview, list[int]]] = deque()
         self.clear()
 
@@ -32,10 +34,9 @@ class Outbox:
         """Whether all has been written."""
         return not self._parts and self._fill == self._closed
 
-    @property
     def room(self) -> int:
         """Bytes that can be staged now."""
-        return STAGING - self._fill
+        return self.size - self._fill
 
     def stage(self, length: int) -> int:
         """Return where in `staging` to put the next `length` bytes; the caller has looked at `room`."""
