@@ -27,7 +27,7 @@ class Version(argparse.Action):
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    from outboard.cli import gpu
+    from outboard.cli import gpu, run
 
     top = argparse.ArgumentParser(
         prog="outboard",
@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action=Version, nargs=0, help="print version and core (compiled or plain), and exit")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     gpu.add(commands)
+    run.add(commands)
     return top
 
 
@@ -63,6 +64,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def vhost_user_gpu(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `outboard-vhost-user-gpu`: the options that QEMU's back-end program convention asks for."""
-    from outboard.cli import gpu
+    from outboard.cli import gpu, run
 
     return _guarded(gpu.convention_parser().parse_args(arguments))
