@@ -11,7 +11,7 @@ from outboard import trace
 from outboard.backend.displays import KnownDisplays, Size
 from outboard.backend.rings import Ring
 from outboard.errors import LocalError, ProtocolError
-from outboard.gpu.command_loop import BROKEN, control_loop, cursor_loop
+from outboard.gpu.command_loop import BROKEN, BUSY, control_loop, cursor_loop
 from outboard.gpu.output import Output
 from outboard.gpu.scanouts import announce
 from outboard.gpu.state import MAX_HOSTMEM, Gpu
@@ -163,14 +163,17 @@ class Device:
         """
         live = [ring for ring in self.rings if ring.live]
         for _ in range(ROUNDS):
+            busy = False
             for ring in live:
-                self._run(ring)
+                busy |= self._run(ring)
             if not self._flush():
                 return
             self.gpu.catch_up()
             progress = False
             for ring in live:
                 progress |= ring.publish()
+            if busy:
+                break
             if not progress and not self._arm(live):
                 return
         self.loop.call_soon(self.pump)
@@ -184,11 +187,15 @@ class Device:
                 more |= ring.queue.arm()
         return more
 
-    def _run(self, ring: Ring) -> None:
-        """Run one ring's commands, unless it is broken; say so when it breaks."""
-        if not ring.queue.broken and ring.commands.run(BUDGET) == BROKEN:
+    def _run(self, ring: Ring) -> bool:
+        """Run one ring's commands, unless it is broken; true when others should have their turn before it goes on."""
+        if ring.queue.broken:
+            return False
+        status = ring.commands.run(BUDGET)
+        if status == BROKEN:
             trace.emit("ring.broken", index=ring.index, why=ring.queue.broken)
             ring.report_broken()
+        return status == BUSY
 
     def _answer(self, body: bytes) -> None:
         self.rings[virtio_gpu.CONTROL_QUEUE].commands.answer(body)

@@ -113,9 +113,10 @@ class Server:
 
     def survive(self) -> None:
         """From now on a bug of ours costs the front-end its connection, not the process its life."""
-        self.loop.on_bug = self._bug
+        self.loop.on_bug = self.drop
 
-    def _bug(self, error: Exception) -> None:
+    def drop(self, error: Exception) -> None:
+        """Send the front-end away after an exception that should not have been; report it."""
         trace.emit("session.bug", error=repr(error), where=_where(error))
         if self.session is not None:
             self.session.close("dropped after a bug of ours")

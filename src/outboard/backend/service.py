@@ -132,7 +132,7 @@ class GpuService:
         self._mirror = LiveScreens(len(options.sizes) or MAX_SCANOUTS)
         self._loop = Loop()
         self._server = Server(self._loop, options, self._mirror, once=once)
-        self._server.survive()
+        self._loop.on_bug = self._bug
         self._failure: BaseException | None = None
         self._closed = False
         try:
@@ -159,6 +159,11 @@ class GpuService:
     def sessions(self) -> int:
         """How many front-ends have connected so far."""
         return self._server.sessions
+
+    def _bug(self, error: Exception) -> None:
+        """Keep a bug of ours for whoever leaves the `with` block; the front-end is dropped, the service goes on."""
+        self._failure = self._failure or error
+        self._server.drop(error)
 
     def _run(self) -> None:
         try:

@@ -64,6 +64,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def vhost_user_gpu(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `outboard-vhost-user-gpu`: the options that QEMU's back-end program convention asks for."""
-    from outboard.cli import gpu, run
+    from outboard.cli import gpu
 
     return _guarded(gpu.convention_parser().parse_args(arguments))

@@ -11,7 +11,7 @@ from outboard.cli.gpu import size
 from outboard.errors import LocalError
 
 PICTURE = "outboard-screen.png"
-QEMU_HELP = """To put a real VM's screen there (Debian packages qemu-system-x86 and qemu-system-gui; QEMU 7.2 needs KVM):
+QEMU_HELP = """To put a real VM's screen there (Debian: qemu-system-x86 and qemu-system-gui; QEMU 7.2 needs KVM):
 
   {outboard} gpu serve gpu.sock --shot screen.png &
   qemu-system-x86_64 -M q35,accel=kvm,memory-backend=mem0 -cpu host -m 512M \\

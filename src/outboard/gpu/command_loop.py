@@ -27,6 +27,9 @@ WAITING = 3
 BROKEN = 4
 """`run`: the ring is broken; `queue.broken` says why."""
 
+WORK_MAX = 32 << 20
+"""Bytes touched in one `run`, about: some milliseconds, for which no socket is served."""
+
 HEADER_SIZE = CtrlHdr.sizeof
 FENCE = int(HdrFlag.FENCE)
 FLUSH = int(Cmd.RESOURCE_FLUSH)
@@ -84,11 +87,12 @@ class CommandLoop:
         self.response_words = response.cast("I")
 
     def run(self, budget: int) -> int:
-        """Execute up to `budget` commands; return why it stopped. Used elements are added but not published.
+        """Execute up to `budget` commands, fewer when they are heavy; return why it stopped.
 
-        A transfer may be left pending: call `gpu.catch_up` before publishing.
+        Used elements are added, not published. A transfer may be left pending: `gpu.catch_up` before publishing.
         """
-        while budget > 0:
+        self.gpu.work = 0
+        while budget > 0 and self.gpu.work < WORK_MAX:
             if self.waiting:
                 return WAITING
             if self.gpu.output.congested:

@@ -38,6 +38,8 @@ LAZY_MIN = 512 << 10
 
 ENTRY_COST = 64
 """Bytes that a backing entry makes the device hold."""
+ENTRY_WORK = 4096
+"""Bytes that are copied in about the time that reading a backing entry takes."""
 
 
 def resource_create_2d(gpu: Gpu, command: Command) -> int:
@@ -53,6 +55,7 @@ def resource_create_2d(gpu: Gpu, command: Command) -> int:
         return OUT_OF_MEMORY
     gpu.resources[request.resource_id] = Resource(request.resource_id, request.width, request.height, order)
     gpu.hostmem += cost
+    gpu.work += cost
     return OK
 
 
@@ -103,6 +106,7 @@ def _attach(gpu: Gpu, command: Command, resource: Resource, start: int, nr_entri
     """Read the entries that follow a request at `start`; give them to `resource` when all are guest memory."""
     if nr_entries > MAX_BACKING_ENTRIES:
         return UNSPEC
+    gpu.work += ENTRY_WORK * nr_entries
     data = command.tail(start, nr_entries * MemEntry.sizeof)
     if data is None:
         return UNSPEC
@@ -164,6 +168,7 @@ def transfer_to_host_2d(gpu: Gpu, command: Command) -> int:
     if not backing.resolve(gpu.memory):
         return UNSPEC
     resource.transfer(at, x, y, width, height)
+    gpu.work += BYTES_PER_PIXEL * width * height
     if BYTES_PER_PIXEL * width * height < LAZY_MIN:
         resource.catch_up(y + height)
     else:

@@ -62,6 +62,7 @@ cdef class Gpu:
     cdef readonly unsigned long long max_hostmem
     cdef readonly object new_uuid
     cdef public unsigned long long features
+    cdef public unsigned long long work
     cdef readonly dict resources
     cdef readonly list scanouts
     cdef readonly list cursors

@@ -123,6 +123,7 @@ class Gpu:
     pending: a 2D resource whose transfer is not done yet, or None: see `resources.transfer_to_host_2d`.
     stale: bit i is set while output i has a new framebuffer of which nothing was shown yet.
     hostmem: bytes that resources and backings take of `max_hostmem`.
+    work: bytes touched since it was last set to 0, or what takes as long, so that a loop can turn to others in time.
     """
 
     def __init__(
@@ -142,6 +143,7 @@ class Gpu:
         self.max_hostmem = max_hostmem
         self.new_uuid = new_uuid
         self.features = 0
+        self.work = 0
         self.reset()
 
     def reset(self) -> None:

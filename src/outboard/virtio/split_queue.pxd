@@ -39,7 +39,7 @@ cdef class SplitQueue:
     cpdef bint _walk(self, unsigned int head)
     @cython.locals(region=Region, offset=cython.ulonglong)
     cpdef Region _indirect(self, unsigned long long addr, unsigned int length)
-    @cython.locals(region=Region, offset=cython.ulonglong, step=cython.ulonglong)
+    @cython.locals(region=Region, offset=cython.ulonglong, step=cython.ulonglong, wraps=cython.bint)
     cpdef bint _collect(self, unsigned long long addr, unsigned long long length, int write)
     @cython.locals(done=Py_ssize_t, at=Py_ssize_t, size=cython.ulonglong, step=cython.ulonglong, region=Region)
     cpdef Py_ssize_t read(self, unsigned long long start, unsigned char[::1] into, Py_ssize_t length)

@@ -174,9 +174,10 @@ class SplitQueue:
             self.readable_bytes += length
         else:
             self.writable_bytes += length
+        wraps = length and (addr + length - 1) & 0xFFFFFFFFFFFFFFFF < addr
         while length:
             region = self.memory.find(addr)
-            if region is None or self.segments == len(self.seg_offset):
+            if region is None or wraps or self.segments == len(self.seg_offset):
                 self.fail(f"descriptor at {addr:#x}, {length} bytes: not in memory, or a chain in too many pieces")
                 return False
             offset = addr - region.guest_addr
