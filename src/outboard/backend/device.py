@@ -16,7 +16,7 @@ from outboard.gpu.output import Output
 from outboard.gpu.scanouts import announce
 from outboard.gpu.state import MAX_HOSTMEM, Gpu
 from outboard.guest.memory import GuestMemory
-from outboard.host import sockets
+from outboard.host import mapping, sockets
 from outboard.host.events import close_all
 from outboard.host.loop import READ, WRITE, Loop
 from outboard.spec import virtio, virtio_gpu
@@ -55,11 +55,13 @@ class Options:
 class Device:
     """One virtio-gpu device, its rings and its display. Driven by `outboard.backend.control` and by the loop.
 
-    mirror: an output of this process that is shown everything too, or None.
+    mirror: an output of this process that is shown everything too, or None. memory_lost: called when the front-end
+    has truncated the guest's memory; nothing sensible can follow.
     """
 
     def __init__(self, loop: Loop, options: Options, mirror: Output | None = None) -> None:
         self.loop = loop
+        self.memory_lost: Callable[[], None] = lambda: None
         self.memory = GuestMemory()
         self.sender = DisplaySender()
         self.displays = KnownDisplays(loop, self.sender, options.sizes, self._answer)
@@ -78,6 +80,7 @@ class Device:
         self._announced = True
         self._display: socket.socket | None = None
         self._writing = False
+        self._lost_pages = mapping.lost_pages()
 
     # Features, memory, life
 
@@ -162,6 +165,9 @@ class Device:
         Kicks are asked for only when a round found nothing to do: a driver that keeps up is served without any.
         """
         live = [ring for ring in self.rings if ring.live]
+        if mapping.lost_pages() != self._lost_pages:
+            self.memory_lost()
+            return
         for _ in range(ROUNDS):
             busy = False
             for ring in live:

@@ -33,6 +33,7 @@ class Session:
         self._session = BackendSession()
         self._unsent = bytearray()
         self.closed = False
+        device.memory_lost = self._memory_lost
         loop.add(sock.fileno(), READ, self._ready)
 
     def _ready(self) -> None:
@@ -49,6 +50,9 @@ class Session:
                 self.close("inside a message" if self._session.partial else "")
                 return
             self._take(data, fds)
+
+    def _memory_lost(self) -> None:
+        self.close("memory: expected the files behind it to keep their size, got one truncated")
 
     def _take(self, data: bytes, fds: list[int]) -> None:
         try:

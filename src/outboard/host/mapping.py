@@ -4,7 +4,9 @@ import fcntl
 import mmap
 import os
 import stat
+import weakref
 
+import outboard.host.sigbus as sigbus
 from outboard.errors import LocalError
 
 
@@ -12,8 +14,8 @@ def map_shared(fd: int, offset: int, size: int) -> memoryview:
     """Map `size` bytes of a file at `offset`, readable, writable and shared; the caller keeps the fd.
 
     Raises LocalError when the file is smaller, or is none that can be mapped. The memory is unmapped when the last view
-    of it is gone. A file that allows seals is sealed against shrinking: a peer that truncates it later would otherwise
-    end this process with SIGBUS.
+    of it is gone. A peer that truncates its file later must not end this process with SIGBUS: a file that allows seals
+    is sealed against shrinking, and where the core is compiled, lost pages of any file read as zero; see `lost_pages`.
     """
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
@@ -26,7 +28,18 @@ def map_shared(fd: int, offset: int, size: int) -> memoryview:
         mapping = mmap.mmap(fd, size + start, offset=offset - start)
     except (OSError, ValueError, OverflowError) as error:
         raise LocalError(f"fd cannot be mapped at offset {offset}, {size} bytes: {error}") from error
+    slot = sigbus.guard(memoryview(mapping))
+    weakref.finalize(mapping, _forget, slot)
     return memoryview(mapping)[start:]
+
+
+def _forget(slot: int) -> None:
+    sigbus.forget(slot)
+
+
+def lost_pages() -> int:
+    """Return how many pages peers have taken away under our reads so far, in this process."""
+    return sigbus.mended()
 
 
 def _seal(fd: int) -> None:

@@ -1,0 +1,1 @@
+cimport outboard.host.sigbus as sigbus

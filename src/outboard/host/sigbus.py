@@ -1,0 +1,19 @@
+"""Survive a peer that truncates the file behind memory it shared: reading there raises SIGBUS.
+
+Plain form, a fallback that cannot: Python has no handler that could mend a fault. The compiled form (`sigbus.pxd`) puts
+a zero page under the fault and counts it.
+"""
+
+
+def guard(memory: memoryview) -> int:
+    """Guard mapped memory, page-aligned; return a slot for `forget`, -1 when it is not guarded."""
+    return -1
+
+
+def forget(slot: int) -> None:
+    """Guard no longer; slot as `guard` returned it."""
+
+
+def mended() -> int:
+    """Return how many faults have been mended so far."""
+    return 0
