@@ -64,6 +64,7 @@ class Device:
         self.memory_lost: Callable[[], None] = lambda: None
         self.memory = GuestMemory()
         self.sender = DisplaySender()
+        self._mirror = mirror
         self.displays = KnownDisplays(loop, self.sender, options.sizes, self._answer)
         self.gpu = Gpu(
             self.memory,
@@ -112,6 +113,7 @@ class Device:
             ring.base = 0
         self.suspended = True
         self.reset_asked = True
+        self._blank_mirror()
 
     def stop(self, ring: Ring) -> int:
         """GET_VRING_BASE: stop one ring; return its next available index."""
@@ -133,6 +135,7 @@ class Device:
         if self.suspended:
             self.suspended = False
             if fresh:
+                self._blank_mirror()
                 self.gpu.reset()
             self.reset_asked = False
             self._announced = False
@@ -156,6 +159,15 @@ class Device:
         assert ring.addr is not None
         used = self.memory.user_range(ring.addr.used, virtio.used_size(ring.size) - 2)
         return used is None or not any(used)
+
+    def _blank_mirror(self) -> None:
+        """Switch the mirror's outputs and cursors off: who set them has gone, or starts anew."""
+        if self._mirror is not None:
+            for scanout, cursor in zip(self.gpu.scanouts, self.gpu.cursors, strict=True):
+                if scanout.width:
+                    self._mirror.scanout(scanout.scanout_id, 0, 0)
+                if cursor.visible:
+                    self._mirror.cursor_pos_hide(scanout.scanout_id, cursor.x, cursor.y)
 
     # Running
 
@@ -276,9 +288,10 @@ class Device:
     def _flush(self) -> bool:
         """Write to the display what it takes without blocking; false when something is left."""
         sender = self.sender
-        while not sender.outbox.empty:
+        outbox = sender.outbox
+        while not outbox.empty:
             assert self._display is not None
-            parts, fds = sender.outbox.parts()
+            parts, fds = outbox.parts()
             try:
                 written = sockets.send(self._display, parts, fds)
             except OSError as error:
@@ -287,9 +300,12 @@ class Device:
             if written is None:
                 self._watch_writable(True)
                 return False
-            close_all(sender.outbox.advance(written))
+            sent = outbox.advance(written)
+            if sent:
+                close_all(sent)
             sender.refill()
-        self._watch_writable(False)
+        if self._writing:
+            self._watch_writable(False)
         return True
 
     def _watch_writable(self, on: bool) -> None:
@@ -303,6 +319,7 @@ class Device:
         self.gpu.catch_up()
         for ring in self.rings:
             ring.close()
+        self._blank_mirror()
         self.memory.clear()
 
 

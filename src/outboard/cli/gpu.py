@@ -135,6 +135,7 @@ def serve(options: argparse.Namespace) -> int:
     loop = Loop()
     mirror = shots.screens if shots else None
     server = Server(loop, Options(sizes, options.max_hostmem), mirror, once=options.once)
+    server.survive()
     try:
         if options.socket is not None:
             server.listen(options.socket)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from outboard.errors import LocalError
 
+SEND_FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+
 PATH_MAX = 107
 """Bytes of a socket's path at most, on Linux."""
 
@@ -95,8 +97,10 @@ def receive(sock: socket.socket, length: int, max_fds: int) -> tuple[bytes, list
 
 def send(sock: socket.socket, parts: list[memoryview], fds: list[int]) -> int | None:
     """Write what fits without blocking; None when nothing does. Raises OSError when the peer has gone."""
-    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     try:
-        return sock.sendmsg(parts, ancillary, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        if len(parts) == 1 and not fds:
+            return sock.send(parts[0], SEND_FLAGS)
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        return sock.sendmsg(parts, ancillary, SEND_FLAGS)
     except (BlockingIOError, InterruptedError):
         return None

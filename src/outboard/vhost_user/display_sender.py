@@ -76,6 +76,7 @@ class DisplaySender:
         self._jobs: deque[Iterator[None]] = deque()
         self._questions: deque[tuple[Req, Layout | None]] = deque()
         self._asked: Req | None = None
+        self._unsent: list[int] = []
         self._due = 0
 
     def open(self) -> list[int]:
@@ -94,7 +95,8 @@ class DisplaySender:
         self._questions.clear()
         self._asked = None
         self._due = 0
-        return self.outbox.clear()
+        fds, self._unsent = self._unsent, []
+        return fds + self.outbox.clear()
 
     # Questions and answers
 
@@ -250,7 +252,8 @@ class DisplaySender:
     def dmabuf_scanout(self, scanout: DmabufScanout, modifier: int, fd: int | None) -> None:
         """DMABUF_SCANOUT or, when a modifier needs it, DMABUF_SCANOUT2; without an fd it disables the output.
 
-        The fd is closed once sent. Raises LocalError when the front-end cannot take the modifier; the fd stays open.
+        The fd is closed once sent; `close` returns those that were not. Raises LocalError when the front-end cannot
+        take the modifier; the fd stays the caller's.
         """
         fds = [] if fd is None else [fd]
         if modifier == 0:
@@ -272,12 +275,15 @@ class DisplaySender:
 
     def _message(self, req: Req, payload: bytes, fds: list[int] | None = None) -> None:
         data = Header(req, 0, len(payload)).pack() + payload
+        self._unsent += fds or ()
         if self.connected:
             self._later(self._when_room(data, fds))
 
     def _when_room(self, data: bytes, fds: list[int] | None) -> Iterator[None]:
         while self.outbox.room() < len(data):
             yield
+        for fd in fds or ():
+            self._unsent.remove(fd)
         self.outbox.put(data, fds)
 
     def _later(self, job: Iterator[None]) -> None:

@@ -1,0 +1,1 @@
+# No types: compiling the loop alone spares a part of every turn.
