@@ -1,10 +1,10 @@
 cimport cython
 
+from outboard.backend.display_link cimport DisplayLink
 from outboard.backend.rings cimport Ring
 from outboard.gpu.state cimport Gpu
 from outboard.guest.memory cimport GuestMemory
 from outboard.vhost_user.display_sender cimport DisplaySender
-from outboard.vhost_user.outbox cimport Outbox
 
 cdef class Device:
     cdef readonly object loop
@@ -12,14 +12,13 @@ cdef class Device:
     cdef readonly GuestMemory memory
     cdef readonly DisplaySender sender
     cdef readonly object displays
+    cdef readonly DisplayLink link
     cdef readonly Gpu gpu
     cdef readonly list rings
     cdef public unsigned long long features
     cdef public bint suspended
     cdef public bint reset_asked
     cdef bint _announced
-    cdef object _display
-    cdef bint _writing
     cdef object _lost_pages
     cdef object _mirror
 
@@ -27,5 +26,3 @@ cdef class Device:
     cpdef pump(self)
     @cython.locals(status=cython.int)
     cpdef bint _run(self, Ring ring) except -1
-    @cython.locals(sender=DisplaySender, outbox=Outbox)
-    cpdef bint _flush(self) except -1

@@ -3,22 +3,21 @@
 Source: QEMU docs/interop/vhost-user, docs/interop/vhost-user-gpu; VIRTIO-1.2 5.7.
 """
 
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from outboard import trace
+from outboard.backend.display_link import DisplayLink
 from outboard.backend.displays import KnownDisplays, Size
 from outboard.backend.rings import Ring
-from outboard.errors import LocalError, ProtocolError
+from outboard.errors import ProtocolError
 from outboard.gpu.command_loop import BROKEN, BUSY, control_loop, cursor_loop
 from outboard.gpu.output import Output
 from outboard.gpu.scanouts import announce
 from outboard.gpu.state import MAX_HOSTMEM, Gpu
 from outboard.guest.memory import GuestMemory
-from outboard.host import mapping, sockets
-from outboard.host.events import close_all
-from outboard.host.loop import READ, WRITE, Loop
+from outboard.host import mapping
+from outboard.host.loop import Loop
 from outboard.spec import virtio, virtio_gpu
 from outboard.spec.vhost_user import F_PROTOCOL_FEATURES
 from outboard.vhost_user.display_sender import DisplaySender
@@ -27,12 +26,6 @@ from outboard.virtio.split_queue import SplitQueue
 BUDGET = 256
 """Commands of one queue before the sockets are looked at again."""
 ROUNDS = 16
-READ_MAX = 64
-"""Replies read from the GPU socket before the rest is looked at again."""
-
-SEND_BUFFER = 1 << 20
-"""Bytes the GPU socket may hold unread: fewer mean more turns with the reader for a frame, more spill the cache."""
-
 OFFERED = (
     F_PROTOCOL_FEATURES
     | virtio.Feature.VERSION_1
@@ -66,6 +59,7 @@ class Device:
         self.sender = DisplaySender()
         self._mirror = mirror
         self.displays = KnownDisplays(loop, self.sender, options.sizes, self._answer)
+        self.link = DisplayLink(loop, self.sender, self.displays.replied, self.pump, self._display_lost)
         self.gpu = Gpu(
             self.memory,
             self.displays,
@@ -79,8 +73,6 @@ class Device:
         self.suspended = True
         self.reset_asked = True
         self._announced = True
-        self._display: socket.socket | None = None
-        self._writing = False
         self._lost_pages = mapping.lost_pages()
 
     # Features, memory, life
@@ -184,7 +176,7 @@ class Device:
             busy = False
             for ring in live:
                 busy |= self._run(ring)
-            if not self._flush():
+            if not self.link.flush():
                 return
             self.gpu.catch_up()
             progress = False
@@ -219,24 +211,15 @@ class Device:
         self.rings[virtio_gpu.CONTROL_QUEUE].commands.answer(body)
         self.loop.call_soon(self.pump)
 
-    # The GPU socket
+    # The display
 
     def set_display(self, fd: int | None) -> None:
         """GPU_SET_SOCKET: drop the old socket, take this one over; None: no display. Raises ProtocolError."""
         self.drop_display()
-        if fd is None:
-            return
-        try:
-            self._display = sockets.adopt(fd)
-        except LocalError as error:
-            close_all([fd])
-            raise ProtocolError("GPU_SET_SOCKET", "a UNIX stream socket", str(error)) from error
-        sockets.widen(self._display, SEND_BUFFER)
-        self.loop.add(fd, READ, self._display_ready)
-        close_all(self.sender.open())
-        self._announced = False
-        self._flush()
-        self._announce()
+        if fd is not None:
+            self.link.open(fd)
+            self._announced = False
+            self._announce()
 
     def _announce(self) -> None:
         """Show a new display what there is, once it is known whether the guest starts anew or goes on."""
@@ -247,71 +230,12 @@ class Device:
 
     def drop_display(self) -> None:
         """Go on without a display."""
-        close_all(self.sender.close())
-        if self._display is not None:
-            self.loop.remove(self._display.fileno())
-            self._display.close()
-            self._display = None
-            self._writing = False
+        self.link.close()
         self.displays.gone()
 
-    def _lose_display(self, why: str) -> None:
-        trace.emit("display.lost", why=why)
-        self.drop_display()
+    def _display_lost(self) -> None:
+        self.displays.gone()
         self.loop.call_soon(self.pump)
-
-    def _display_ready(self) -> None:
-        self._read_display()
-        if self._writing:
-            self.pump()
-
-    def _read_display(self) -> None:
-        for _ in range(READ_MAX):
-            if self._display is None:
-                return
-            received = sockets.receive(self._display, self.sender.wanted, 1)
-            if received is None:
-                return
-            data, fds = received
-            close_all(fds)
-            if not data:
-                self._lose_display("closed by the front-end")
-                return
-            try:
-                for reply in self.sender.receive(data):
-                    self.displays.replied(reply)
-            except ProtocolError as error:
-                self._lose_display(str(error))
-                return
-            self._flush()
-
-    def _flush(self) -> bool:
-        """Write to the display what it takes without blocking; false when something is left."""
-        sender = self.sender
-        outbox = sender.outbox
-        while not outbox.empty:
-            assert self._display is not None
-            parts, fds = outbox.parts()
-            try:
-                written = sockets.send(self._display, parts, fds)
-            except OSError as error:
-                self._lose_display(error.strerror or str(error))
-                return True
-            if written is None:
-                self._watch_writable(True)
-                return False
-            sent = outbox.advance(written)
-            if sent:
-                close_all(sent)
-            sender.refill()
-        if self._writing:
-            self._watch_writable(False)
-        return True
-
-    def _watch_writable(self, on: bool) -> None:
-        if on != self._writing and self._display is not None:
-            self._writing = on
-            self.loop.change(self._display.fileno(), READ | WRITE if on else READ)
 
     def close(self) -> None:
         """Stop everything and give all fds and memory back."""
