@@ -28,6 +28,9 @@ from outboard.spec.vhost_user import (
 )
 from outboard.vhost_user.backend import BackendSession, Request
 
+REGION_ALIGN = 16
+"""Bytes; what a descriptor table needs, so that a ring aligned for its driver is aligned where it is mapped."""
+
 MEM_SLOTS = 32
 """Regions that ADD_MEM_REG may make, as QEMU's back-end library has."""
 
@@ -98,6 +101,8 @@ def get_max_mem_slots(device: Device, session: BackendSession, request: Request,
 def _map(request: Request, region: MemoryRegion, fd: int) -> Region:
     """Map one region and close its fd. Raises ProtocolError."""
     try:
+        if (region.guest_addr | region.user_addr | region.mmap_offset) % REGION_ALIGN:
+            raise LocalError(f"addresses or offset off a multiple of {REGION_ALIGN}")
         buffer = map_shared(fd, region.mmap_offset, region.memory_size)
     except LocalError as error:
         raise ProtocolError(request.name, f"an fd with the region at {region.guest_addr:#x}", str(error)) from error
