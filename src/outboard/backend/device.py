@@ -243,7 +243,9 @@ class Device:
         self.gpu.catch_up()
         for ring in self.rings:
             ring.close()
+            ring.queue.let_go()
         self._blank_mirror()
+        self.gpu.reset()
         self.memory.clear()
 
 

@@ -53,7 +53,10 @@ def resource_create_2d(gpu: Gpu, command: Command) -> int:
     cost = RESOURCE_COST + BYTES_PER_PIXEL * request.width * request.height
     if gpu.hostmem + cost > gpu.max_hostmem:
         return OUT_OF_MEMORY
-    gpu.resources[request.resource_id] = Resource(request.resource_id, request.width, request.height, order)
+    try:
+        gpu.resources[request.resource_id] = Resource(request.resource_id, request.width, request.height, order)
+    except MemoryError:
+        return OUT_OF_MEMORY
     gpu.hostmem += cost
     gpu.work += cost
     return OK

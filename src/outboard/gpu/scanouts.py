@@ -61,38 +61,37 @@ def _bind(
     return OK
 
 
+def _wanted(gpu: Gpu, request: SetScanout | SetScanoutBlob) -> Resource | int:
+    """Return the resource that an output is to show; when it is to show nothing, do that and return the response."""
+    if request.scanout_id >= gpu.num_scanouts:
+        return INVALID_SCANOUT_ID
+    if request.resource_id == 0:
+        disable(gpu, gpu.scanouts[request.scanout_id])
+        return OK
+    return gpu.resources.get(request.resource_id, INVALID_RESOURCE_ID)
+
+
 def set_scanout(gpu: Gpu, command: Command) -> int:
     """SET_SCANOUT: show a rectangle of a 2D resource, or nothing."""
     request = command.unpack(SetScanout)
-    if request.scanout_id >= gpu.num_scanouts:
-        return INVALID_SCANOUT_ID
-    scanout = gpu.scanouts[request.scanout_id]
-    if request.resource_id == 0:
-        disable(gpu, scanout)
-        return OK
-    resource = gpu.resources.get(request.resource_id)
-    if resource is None:
-        return INVALID_RESOURCE_ID
+    resource = _wanted(gpu, request)
+    if isinstance(resource, int):
+        return resource
     if resource.blob_size or _outside(request.r, resource.width, resource.height):
         return INVALID_PARAMETER
-    return _bind(gpu, scanout, resource, request.r, 0, resource.stride, pixels.AS_IS)
+    return _bind(gpu, gpu.scanouts[request.scanout_id], resource, request.r, 0, resource.stride, pixels.AS_IS)
 
 
 def set_scanout_blob(gpu: Gpu, command: Command) -> int:
     """SET_SCANOUT_BLOB: show a rectangle of a framebuffer that lies in a blob, or nothing."""
     request = command.unpack(SetScanoutBlob)
-    if request.scanout_id >= gpu.num_scanouts:
-        return INVALID_SCANOUT_ID
-    scanout = gpu.scanouts[request.scanout_id]
-    if request.resource_id == 0:
-        disable(gpu, scanout)
-        return OK
-    resource = gpu.resources.get(request.resource_id)
-    if resource is None:
-        return INVALID_RESOURCE_ID
+    resource = _wanted(gpu, request)
+    if isinstance(resource, int):
+        return resource
     order = pixels.ORDERS.get(request.format)
     if order is None or not _fits(request, resource):
         return INVALID_PARAMETER
+    scanout = gpu.scanouts[request.scanout_id]
     return _bind(gpu, scanout, resource, request.r, request.offsets[0], request.strides[0], order)
 
 

@@ -24,8 +24,10 @@ cdef class Resource:
     cdef unsigned int due_end
 
     cpdef transfer(self, unsigned long long at, unsigned int x, unsigned int y, unsigned int width, unsigned int height)
-    @cython.locals(rows=cython.longlong, start=cython.ulonglong, row_bytes=cython.ulonglong)
+    @cython.locals(rows=cython.longlong, row=cython.longlong, start=cython.ulonglong, have=cython.longlong,
+                   width=cython.longlong, stride=cython.longlong)
     cpdef catch_up(self, long long end)
+    cpdef _copy(self, unsigned long long at, unsigned long long start, long long width, long long rows)
 
 cdef class Scanout:
     cdef readonly unsigned int scanout_id

@@ -48,17 +48,31 @@ class Resource:
         self.due_end = y + height
 
     def catch_up(self, end: int) -> None:
-        """Copy what a transfer left to do above row `end`."""
+        """Copy what a transfer left to do above row `end`; pixels that the backing does not have stay as they are."""
         rows = min(end, self.due_end) - self.due_row
         if rows <= 0 or self.backing is None:
             return
-        start = self.due_row * self.stride + BYTES_PER_PIXEL * self.due_x
-        row_bytes = BYTES_PER_PIXEL * self.due_width
-        self.backing.read_rows(self.due_at, self.stride, self.pixels, start, self.stride, row_bytes, rows)
-        if self.order is not AS_IS:
-            pixels.reorder_rows(self.pixels, start, self.stride, self.due_width, rows, self.order)
-        self.due_at += rows * self.stride
+        stride = self.stride
+        start = self.due_row * stride + BYTES_PER_PIXEL * self.due_x
+        have = self.backing.total - self.due_at
+        if have >= (rows - 1) * stride + BYTES_PER_PIXEL * self.due_width:
+            self._copy(self.due_at, start, self.due_width, rows)
+        else:
+            for row in range(rows):
+                if have < BYTES_PER_PIXEL:
+                    break
+                width = min(self.due_width, have // BYTES_PER_PIXEL)
+                self._copy(self.due_at + row * stride, start + row * stride, width, 1)
+                have -= stride
+        self.due_at += rows * stride
         self.due_row += rows
+
+    def _copy(self, at: int, start: int, width: int, rows: int) -> None:
+        """Copy pixels that the backing has at byte `at` to byte `start` of ours, and bring them into order."""
+        assert self.backing is not None
+        self.backing.read_rows(at, self.stride, self.pixels, start, self.stride, BYTES_PER_PIXEL * width, rows)
+        if self.order is not AS_IS:
+            pixels.reorder_rows(self.pixels, start, self.stride, width, rows, self.order)
 
 
 class Scanout:

@@ -82,6 +82,15 @@ class SplitQueue:
         self.broken = ""
         return True
 
+    def let_go(self) -> None:
+        """Hold no guest memory any more; the queue is not set up."""
+        self.fail("not set up")
+        nothing = memoryview(bytearray(4))
+        self.avail16 = self.used16 = nothing.cast("H")
+        self.used32 = nothing.cast("I")
+        self.desc_region = None
+        self.seg_regions = [None] * MAX_SEGMENTS
+
     def start(self, last_avail: int) -> None:
         """Begin at this available index; the used index comes from the ring, as the driver left it."""
         self.last_avail = last_avail & 0xFFFF
