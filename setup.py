@@ -23,6 +23,7 @@ DIRECTIVES = {
     "cdivision": True,
     "initializedcheck": False,
 }
+SHARED = "outboard._cyutility"  # what all compiled modules need of Cython, compiled once instead of in each
 SKIP = os.environ.get("SKIP_CYTHON") == "1"
 REQUIRE = os.environ.get("REQUIRE_CYTHON") == "1"
 
@@ -30,7 +31,12 @@ REQUIRE = os.environ.get("REQUIRE_CYTHON") == "1"
 def extension(source: Path) -> Extension:
     """Declare the compiled form of `source`, a module under src."""
     name = ".".join(source.relative_to(SRC).with_suffix("").parts)
-    return Extension(name, [str(source)], extra_compile_args=["-O3", "-g0"])
+    return Extension(name, [str(source)], extra_compile_args=["-O2", "-g0"])
+
+
+def shared() -> Extension:
+    """Declare the module of Cython's own utilities; Cython writes its source."""
+    return Extension(SHARED, [str(SRC / SHARED.replace(".", "/")) + ".c"], extra_compile_args=["-O2", "-g0"])
 
 
 def hot_modules() -> list[Path]:
@@ -71,6 +77,7 @@ class compile_all_or_none(build_ext):
             include_path=[str(SRC)],
             build_dir=self.build_temp,
             compiler_directives=DIRECTIVES,
+            shared_utility_qualified_name=SHARED,
             nthreads=os.cpu_count() or 1,
             force=True,
         )
@@ -89,6 +96,6 @@ class start_clean(editable_wheel):
 
 
 setup(
-    ext_modules=[] if SKIP else [extension(source) for source in hot_modules()],
+    ext_modules=[] if SKIP else [*(extension(source) for source in hot_modules()), shared()],
     cmdclass={"build_ext": compile_all_or_none, "editable_wheel": start_clean},
 )

@@ -105,7 +105,7 @@ def edid(width: int, height: int, name: str = "outboard", serial: int = 0) -> by
     block += _standard(width, height)
     block += _detailed_timing(width, height)
     block += _text(0xFC, name)
-    block += bytes((0, 0, 0, 0xFD, 0, 1, 255, 1, 255, 255, 0, 10)) + b" " * 6  # any range
+    block += bytes((0, 0, 0, 0xFD, 0, 1, 255, 1, 255, 255, 1, 10)) + b" " * 6  # any range, no formula
     block += _text(0xFF, f"{serial:d}")
     block += bytes((0,))  # no extension
     block.append(-sum(block) & 0xFF)

@@ -6,6 +6,7 @@ cdef extern from *:
     """
     #include <stdint.h>
     #include <string.h>
+    __attribute__((optimize("O3")))
     static void outboard_reorder(unsigned char *at, Py_ssize_t pixels, int first) {
         for (Py_ssize_t i = 0; i < pixels; i++, at += 4) {
             uint32_t w;
