@@ -45,9 +45,9 @@ PROTOCOL_FEATURES = (
 
 
 class Answer(NamedTuple):
-    """A reply of the request's own: a structure and bytes behind it."""
+    """A reply of the request's own: a structure and bytes behind it, or nothing at all."""
 
-    payload: Layout
+    payload: Layout | None
     tail: bytes = b""
 
 
@@ -200,12 +200,12 @@ def set_vring_enable(device: Device, session: BackendSession, request: Request, 
 
 
 def get_config(device: Device, session: BackendSession, request: Request, payload: ConfigSpace) -> Answer:
-    """GET_CONFIG: a part of the config space, or no bytes when it has no such part."""
+    """GET_CONFIG: a part of the config space; a reply without payload when it has no such part."""
     if payload.length > MAX_CONFIG:
         raise ProtocolError(request.name, f"at most {MAX_CONFIG} bytes", str(payload.length))
     data = device.config()[payload.offset : payload.offset + payload.length]
     if len(data) != payload.length:
-        return Answer(ConfigSpace(payload.offset, 0, payload.flags))
+        return Answer(None)
     return Answer(payload, data)
 
 

@@ -99,10 +99,11 @@ class Device:
         self.wake()
 
     def ask_reset(self) -> None:
-        """RESET_DEVICE: forget everything the guest made, and stop its rings."""
+        """RESET_DEVICE: forget everything the guest made, stop its rings and disable them."""
         for ring in self.rings:
             self.stop(ring)
             ring.base = 0
+            ring.enabled = False
         self.suspended = True
         self.reset_asked = True
         self._blank_mirror()
@@ -121,6 +122,7 @@ class Device:
         if not any(ring.live for ring in self.rings):
             return
         fresh = self.suspended and self._fresh()
+        self.gpu.catch_up()
         for ring in self.rings:
             if ring.live:
                 ring.set_up()

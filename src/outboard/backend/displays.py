@@ -10,7 +10,7 @@ from outboard.spec.virtio_gpu import EDID_MAX, MAX_SCANOUTS, CtrlHdr, DisplayOne
 from outboard.vhost_user.display_sender import DisplaySender, Reply
 
 FALLBACK_SIZE = (1024, 768)
-PATIENCE_S = 2.0
+PATIENCE_S = 3.0
 """Seconds to wait for a front-end's answer; Linux gives its device 5."""
 
 Size = tuple[int, int]

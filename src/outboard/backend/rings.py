@@ -60,10 +60,14 @@ class Ring:
         self.dirty = True
 
     def set_up(self) -> None:
-        """Find the ring in memory, when anything about it changed. A ring that is not there is broken, and said so."""
+        """Find the ring in memory, when anything about it changed. A ring that is not there is broken, and said so.
+
+        What was added to the used ring so far is published where the ring was: it would be forgotten otherwise.
+        """
         if not self.dirty:
             return
         self.dirty = False
+        self.publish()
         addr = self.addr
         if not self.size or addr is None:
             self.queue.fail("enabled before SET_VRING_NUM and SET_VRING_ADDR")

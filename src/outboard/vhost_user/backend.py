@@ -98,9 +98,10 @@ class BackendSession:
         payload = row.payload.unpack(frame.payload[:size]) if row.payload else None
         return Request(frame.request, row, payload, frame.payload[size:], frame)
 
-    def reply(self, request: Request, payload: Layout, tail: bytes = b"") -> bytes:
-        """Return the message that answers a request which has a reply of its own."""
-        return Header(request.number, VERSION | FLAG_REPLY, payload.sizeof + len(tail)).pack() + payload.pack() + tail
+    def reply(self, request: Request, payload: Layout | None, tail: bytes = b"") -> bytes:
+        """Return the message that answers a request which has a reply of its own; without payload it is a refusal."""
+        body = tail if payload is None else payload.pack() + tail
+        return Header(request.number, VERSION | FLAG_REPLY, len(body)).pack() + body
 
     def acknowledge(self, request: Request, ok: bool) -> bytes:
         """Return the u64 that answers any other request, empty when none was asked for: 0 is success."""

@@ -13,6 +13,7 @@ cdef class DisplaySender:
     cdef object _jobs
     cdef object _questions
     cdef object _asked
+    cdef object _late
     cdef list _unsent
     cdef Py_ssize_t _due
     cdef unsigned int[::1] _words

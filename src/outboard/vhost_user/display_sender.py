@@ -6,7 +6,7 @@ Modelled: all requests, the negotiation of EDID and DMABUF2, one question outsta
 bands, each an UPDATE of its own, so that a slow front-end is never held long by one message; nothing here blocks.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
@@ -76,6 +76,7 @@ class DisplaySender:
         self._jobs: deque[Iterator[None]] = deque()
         self._questions: deque[tuple[Req, Layout | None]] = deque()
         self._asked: Req | None = None
+        self._late: Counter[Req] = Counter()
         self._unsent: list[int] = []
         self._due = 0
 
@@ -94,6 +95,7 @@ class DisplaySender:
         self._jobs.clear()
         self._questions.clear()
         self._asked = None
+        self._late.clear()
         self._due = 0
         fds, self._unsent = self._unsent, []
         return fds + self.outbox.clear()
@@ -111,7 +113,9 @@ class DisplaySender:
             self._message(self._asked, payload.pack() if payload else b"")
 
     def give_up(self) -> None:
-        """Expect no more answer to the question asked last; a late one is a protocol error."""
+        """Wait no more for the answer to the question asked last; it may still come, and is dropped then."""
+        if self._asked is not None:
+            self._late[self._asked] += 1
         self._asked = None
         self._ask_next()
 
@@ -121,14 +125,15 @@ class DisplaySender:
         return self._connection.wanted
 
     def _check(self, header: vhost_user.Header) -> None:
-        if self._asked is None:
+        asked = next((late for late in self._late if late == header.request and self._late[late]), self._asked)
+        if asked is None:
             raise ProtocolError("GPU socket", "nothing, no question is open", f"reply {header.request}")
-        layout = REQUESTS[self._asked].reply
+        layout = REQUESTS[asked].reply
         size = layout.sizeof if layout else 0
-        if header.request != self._asked or not header.flags & FLAG_REPLY or header.size != size:
+        if header.request != asked or not header.flags & FLAG_REPLY or header.size != size:
             raise ProtocolError(
-                self._asked.name,
-                f"reply {int(self._asked)}, flags {FLAG_REPLY:#x}, {size} bytes",
+                asked.name,
+                f"reply {int(asked)}, flags {FLAG_REPLY:#x}, {size} bytes",
                 f"{header.request}, flags {header.flags:#x}, {header.size} bytes",
             )
 
@@ -137,6 +142,10 @@ class DisplaySender:
         replies = []
         for frame in self._connection.receive(data):
             req = Req(frame.request)
+            if req != self._asked:
+                self._late[req] -= 1
+                continue
+            # An answer to the same question asked before is as good: the second one is the late one then.
             self._asked = None
             if req == Req.GET_PROTOCOL_FEATURES:
                 self._negotiate(U64.unpack(frame.payload).value)
