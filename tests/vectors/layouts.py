@@ -1,0 +1,159 @@
+"""Sizes and offsets of every structure on the wire, and its C declaration.
+
+Sources: QEMU docs/interop/vhost-user (control socket), docs/interop/vhost-user-gpu (GPU socket), VIRTIO-1.2 2.7 and 5.7
+(virtqueues). Structures are packed. The declarations are a second reading of the same documents for dissect.cstruct.
+"""
+
+CONTROL = {
+    "Header": (12, {"request": 0, "flags": 4, "size": 8}),
+    "U64": (8, {"value": 0}),
+    "VringState": (8, {"index": 0, "num": 4}),
+    "VringAddr": (40, {"index": 0, "flags": 4, "descriptor": 8, "used": 16, "available": 24, "log": 32}),
+    "MemoryRegion": (32, {"guest_addr": 0, "memory_size": 8, "user_addr": 16, "mmap_offset": 24}),
+    "MemTable": (8, {"nregions": 0, "padding": 4}),
+    "SingleRegion": (40, {"padding": 0, "region": 8, "region.guest_addr": 8, "region.mmap_offset": 32}),
+    "ConfigSpace": (12, {"offset": 0, "length": 4, "flags": 8}),
+}
+
+CONTROL_C = """
+struct Header { uint32 request; uint32 flags; uint32 size; };
+struct U64 { uint64 value; };
+struct VringState { uint32 index; uint32 num; };
+struct VringAddr { uint32 index; uint32 flags; uint64 descriptor; uint64 used; uint64 available; uint64 log; };
+struct MemoryRegion { uint64 guest_addr; uint64 memory_size; uint64 user_addr; uint64 mmap_offset; };
+struct MemTable { uint32 nregions; uint32 padding; };
+struct SingleRegion { uint64 padding; struct MemoryRegion region; };
+struct ConfigSpace { uint32 offset; uint32 length; uint32 flags; };
+"""
+
+DISPLAY = {
+    "Header": (12, {"request": 0, "flags": 4, "size": 8}),
+    "U64": (8, {"value": 0}),
+    "CursorPos": (12, {"scanout_id": 0, "x": 4, "y": 8}),
+    "CursorUpdate": (16404, {"pos": 0, "pos.x": 4, "pos.y": 8, "hot_x": 12, "hot_y": 16, "data": 20}),
+    "Scanout": (12, {"scanout_id": 0, "width": 4, "height": 8}),
+    "Update": (20, {"scanout_id": 0, "x": 4, "y": 8, "width": 12, "height": 16}),
+    "DmabufScanout": (
+        40,
+        {
+            "scanout_id": 0,
+            "x": 4,
+            "y": 8,
+            "width": 12,
+            "height": 16,
+            "fd_width": 20,
+            "fd_height": 24,
+            "fd_stride": 28,
+            "fd_flags": 32,
+            "fd_drm_fourcc": 36,
+        },
+    ),
+    "DmabufScanout2": (48, {"dmabuf_scanout": 0, "dmabuf_scanout.fd_stride": 28, "modifier": 40}),
+    "EdidRequest": (4, {"scanout_id": 0}),
+}
+
+DISPLAY_C = """
+struct Header { uint32 request; uint32 flags; uint32 size; };
+struct U64 { uint64 value; };
+struct CursorPos { uint32 scanout_id; uint32 x; uint32 y; };
+struct CursorUpdate { struct CursorPos pos; uint32 hot_x; uint32 hot_y; char data[16384]; };
+struct Scanout { uint32 scanout_id; uint32 width; uint32 height; };
+struct Update { uint32 scanout_id; uint32 x; uint32 y; uint32 width; uint32 height; };
+struct DmabufScanout {
+    uint32 scanout_id; uint32 x; uint32 y; uint32 width; uint32 height;
+    uint32 fd_width; uint32 fd_height; uint32 fd_stride; uint32 fd_flags; int32 fd_drm_fourcc;
+};
+struct DmabufScanout2 { struct DmabufScanout dmabuf_scanout; uint64 modifier; };
+struct EdidRequest { uint32 scanout_id; };
+"""
+
+RING = {
+    "Desc": (16, {"addr": 0, "len": 8, "flags": 12, "next": 14}),
+    "AvailHeader": (4, {"flags": 0, "idx": 2}),
+    "UsedHeader": (4, {"flags": 0, "idx": 2}),
+    "UsedElem": (8, {"id": 0, "len": 4}),
+}
+
+RING_C = """
+struct Desc { uint64 addr; uint32 len; uint16 flags; uint16 next; };
+struct AvailHeader { uint16 flags; uint16 idx; };
+struct UsedHeader { uint16 flags; uint16 idx; };
+struct UsedElem { uint32 id; uint32 len; };
+"""
+
+GPU = {
+    "Config": (16, {"events_read": 0, "events_clear": 4, "num_scanouts": 8, "num_capsets": 12}),
+    "CtrlHdr": (24, {"type": 0, "flags": 4, "fence_id": 8, "ctx_id": 16, "ring_idx": 20, "padding": 21}),
+    "Rect": (16, {"x": 0, "y": 4, "width": 8, "height": 12}),
+    "DisplayOne": (24, {"r": 0, "r.width": 8, "enabled": 16, "flags": 20}),
+    "RespDisplayInfo": (408, {"hdr": 0, "pmodes": 24}),
+    "ResourceCreate2D": (40, {"resource_id": 24, "format": 28, "width": 32, "height": 36}),
+    "ResourceUnref": (32, {"resource_id": 24, "padding": 28}),
+    "SetScanout": (48, {"r": 24, "r.height": 36, "scanout_id": 40, "resource_id": 44}),
+    "ResourceFlush": (48, {"r": 24, "resource_id": 40, "padding": 44}),
+    "TransferToHost2D": (56, {"r": 24, "offset": 40, "resource_id": 48, "padding": 52}),
+    "MemEntry": (16, {"addr": 0, "length": 8, "padding": 12}),
+    "ResourceAttachBacking": (32, {"resource_id": 24, "nr_entries": 28}),
+    "ResourceDetachBacking": (32, {"resource_id": 24, "padding": 28}),
+    "GetCapsetInfo": (32, {"capset_index": 24, "padding": 28}),
+    "GetEdid": (32, {"scanout": 24, "padding": 28}),
+    "RespEdid": (1056, {"size": 24, "padding": 28, "edid": 32}),
+    "ResourceAssignUuid": (32, {"resource_id": 24, "padding": 28}),
+    "RespResourceUuid": (40, {"hdr": 0, "uuid": 24}),
+    "ResourceCreateBlob": (
+        56,
+        {"resource_id": 24, "blob_mem": 28, "blob_flags": 32, "nr_entries": 36, "blob_id": 40, "size": 48},
+    ),
+    "SetScanoutBlob": (
+        96,
+        {
+            "r": 24,
+            "scanout_id": 40,
+            "resource_id": 44,
+            "width": 48,
+            "height": 52,
+            "format": 56,
+            "padding": 60,
+            "strides": 64,
+            "offsets": 80,
+        },
+    ),
+    "CursorPos": (16, {"scanout_id": 0, "x": 4, "y": 8, "padding": 12}),
+    "UpdateCursor": (
+        56,
+        {"pos": 24, "pos.x": 28, "pos.y": 32, "resource_id": 40, "hot_x": 44, "hot_y": 48, "padding": 52},
+    ),
+}
+
+GPU_C = """
+struct Config { uint32 events_read; uint32 events_clear; uint32 num_scanouts; uint32 num_capsets; };
+struct CtrlHdr { uint32 type; uint32 flags; uint64 fence_id; uint32 ctx_id; uint8 ring_idx; char padding[3]; };
+struct Rect { uint32 x; uint32 y; uint32 width; uint32 height; };
+struct DisplayOne { struct Rect r; uint32 enabled; uint32 flags; };
+struct RespDisplayInfo { struct CtrlHdr hdr; struct DisplayOne pmodes[16]; };
+struct ResourceCreate2D { struct CtrlHdr hdr; uint32 resource_id; uint32 format; uint32 width; uint32 height; };
+struct ResourceUnref { struct CtrlHdr hdr; uint32 resource_id; uint32 padding; };
+struct SetScanout { struct CtrlHdr hdr; struct Rect r; uint32 scanout_id; uint32 resource_id; };
+struct ResourceFlush { struct CtrlHdr hdr; struct Rect r; uint32 resource_id; uint32 padding; };
+struct TransferToHost2D { struct CtrlHdr hdr; struct Rect r; uint64 offset; uint32 resource_id; uint32 padding; };
+struct MemEntry { uint64 addr; uint32 length; uint32 padding; };
+struct ResourceAttachBacking { struct CtrlHdr hdr; uint32 resource_id; uint32 nr_entries; };
+struct ResourceDetachBacking { struct CtrlHdr hdr; uint32 resource_id; uint32 padding; };
+struct GetCapsetInfo { struct CtrlHdr hdr; uint32 capset_index; uint32 padding; };
+struct GetEdid { struct CtrlHdr hdr; uint32 scanout; uint32 padding; };
+struct RespEdid { struct CtrlHdr hdr; uint32 size; uint32 padding; char edid[1024]; };
+struct ResourceAssignUuid { struct CtrlHdr hdr; uint32 resource_id; uint32 padding; };
+struct RespResourceUuid { struct CtrlHdr hdr; char uuid[16]; };
+struct ResourceCreateBlob {
+    struct CtrlHdr hdr; uint32 resource_id; uint32 blob_mem; uint32 blob_flags; uint32 nr_entries;
+    uint64 blob_id; uint64 size;
+};
+struct SetScanoutBlob {
+    struct CtrlHdr hdr; struct Rect r; uint32 scanout_id; uint32 resource_id; uint32 width; uint32 height;
+    uint32 format; uint32 padding; uint32 strides[4]; uint32 offsets[4];
+};
+struct CursorPos { uint32 scanout_id; uint32 x; uint32 y; uint32 padding; };
+struct UpdateCursor {
+    struct CtrlHdr hdr; struct CursorPos pos; uint32 resource_id; uint32 hot_x; uint32 hot_y; uint32 padding;
+};
+"""
