@@ -110,11 +110,14 @@ class Device:
 
     def stop(self, ring: Ring) -> int:
         """GET_VRING_BASE: stop one ring; return its next available index."""
-        self.sender.settle()
+        dropped = self.sender.settle()
         self.gpu.catch_up()
         base = ring.stop()
         if not any(other.live for other in self.rings):
             self.suspended = True
+        elif dropped:
+            self._announced = False
+            self._announce()
         return base
 
     def wake(self) -> None:
@@ -141,7 +144,7 @@ class Device:
         if self.reset_asked:
             return True
         for ring in self.rings:
-            if ring.addr is None or not ring.size:
+            if not ring.live or ring.addr is None or not ring.size:
                 continue
             start = ring.queue.last_avail if ring.base is None else ring.base
             if start or not self._pristine(ring):
@@ -171,7 +174,7 @@ class Device:
         Kicks are asked for only when a round found nothing to do: a driver that keeps up is served without any.
         """
         live = [ring for ring in self.rings if ring.live]
-        if mapping.lost_pages() != self._lost_pages:
+        if mapping.lost_pages() != self._lost_pages and self._lost():
             self.memory_lost()
             return
         for _ in range(ROUNDS):
@@ -189,6 +192,11 @@ class Device:
             if not progress and not self._arm(live):
                 return
         self.loop.call_soon(self.pump)
+
+    def _lost(self) -> bool:
+        """Whether the pages lost since the last look are this guest's; other front-ends lose theirs too."""
+        self._lost_pages = mapping.lost_pages()
+        return any(mapping.is_lost(region.buffer) for region in self.memory.regions)
 
     @staticmethod
     def _arm(rings: list[Ring]) -> bool:
@@ -233,7 +241,7 @@ class Device:
     def drop_display(self) -> None:
         """Go on without a display."""
         self.link.close()
-        self.displays.gone()
+        self._display_lost()
 
     def _display_lost(self) -> None:
         self.displays.gone()

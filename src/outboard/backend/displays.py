@@ -32,6 +32,7 @@ class KnownDisplays:
         self._sizes = list(sizes) or [FALLBACK_SIZE]
         self._answer = answer
         self._timer: Timer | None = None
+        self._awaited: Req | None = None
         self._fallback = b""
         self._edid_scanout: int | None = None
         self._edid_silent = False
@@ -41,7 +42,7 @@ class KnownDisplays:
         if self._wish or not self._sender.connected:
             return self._own_info()
         self._sender.ask(Req.GET_DISPLAY_INFO)
-        self._wait(self._own_info())
+        self._wait(Req.GET_DISPLAY_INFO, self._own_info())
         return None
 
     def edid(self, scanout_id: int) -> bytes | None:
@@ -55,20 +56,28 @@ class KnownDisplays:
         self._edid_scanout = scanout_id
         if sender.features is not None:
             sender.edid(scanout_id)
-        self._wait(own)
+        self._wait(Req.GET_EDID, own)
         return None
 
-    def _wait(self, fallback: bytes) -> None:
+    def _wait(self, awaited: Req, fallback: bytes) -> None:
+        self._awaited = awaited
         self._fallback = fallback
+        if self._timer is not None:
+            self._timer.cancel()
         self._timer = self._loop.call_later(PATIENCE_S, self._late)
 
     def replied(self, reply: Reply) -> None:
-        """Take a reply that came on the GPU socket."""
+        """Take a reply that came on the GPU socket.
+
+        One that no command awaits belongs to a command that was given back when the rings stopped.
+        """
         if reply.req == Req.GET_PROTOCOL_FEATURES and self._edid_scanout is not None:
             if self._sender.features is not None and self._sender.features & ProtocolFeature.EDID:
                 self._sender.edid(self._edid_scanout)
             else:
                 self._settle(self._fallback)
+        elif reply.req != self._awaited:
+            return
         elif reply.req == Req.GET_DISPLAY_INFO:
             self._settle(self._checked_info(reply.payload))
         elif reply.req == Req.GET_EDID:
@@ -100,6 +109,7 @@ class KnownDisplays:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
+        self._awaited = None
         self._edid_scanout = None
         self._answer(body)
 

@@ -215,11 +215,14 @@ def serve(
 
     sizes: width and height of the enabled outputs; by default the front-end says. max_hostmem: bytes of resources.
     once: end when the first front-end leaves. The socket accepts front-ends when this returns.
-    Raises LocalError when the socket cannot be had, and when both or neither of path and fd are given.
+    Raises LocalError when the socket cannot be had, when both or neither of path and fd are given, and for options that
+    make no sense.
     """
     if (path is None) == (fd is None):
         raise LocalError("serve: give either a socket path or fd, not both")
     check_sizes(sizes)
+    if not 0 < max_hostmem < 1 << 64:
+        raise LocalError(f"max_hostmem {max_hostmem}: no amount of memory")
     return GpuService(Options(tuple(sizes), max_hostmem), path, fd, once=once)
 
 

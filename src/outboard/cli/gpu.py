@@ -39,9 +39,10 @@ def size(text: str) -> tuple[int, int]:
 def byte_count(text: str) -> int:
     """Parse a number of bytes with K, M or G behind it."""
     match = re.fullmatch(r"(\d+)([kmg]?)", text.lower())
-    if not match or not int(match[1]):
+    value = int(match[1]) * UNITS[match[2]] if match else 0
+    if not 0 < value < 1 << 64:
         raise argparse.ArgumentTypeError(f"{text!r} is no amount of memory; write it as 256M or 1G")
-    return int(match[1]) * UNITS[match[2]]
+    return value
 
 
 def count(text: str) -> int:

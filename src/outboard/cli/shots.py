@@ -13,10 +13,12 @@ class Shots:
     """Screens and the files they go to: FILE for output 0, FILE with -N before its suffix for output N."""
 
     def __init__(self, file: str, outputs: int) -> None:
-        """outputs: how many there are, 0 when the front-end says. Raises LocalError when the folder is missing."""
+        """outputs: how many there are, 0 when the front-end says. Raises LocalError when the file cannot be one."""
         self._file = Path(file)
         if not self._file.parent.is_dir():
             raise LocalError(f"--shot {file}: folder {self._file.parent} does not exist")
+        if self._file.is_dir():
+            raise LocalError(f"--shot {file}: is a folder; name a file")
         self.screens = Screens(outputs or MAX_SCANOUTS)
 
     def save(self) -> bool:

@@ -8,6 +8,7 @@ cdef class Backing:
     cdef readonly unsigned long long total
     cdef readonly long long generation
     cdef readonly Py_ssize_t count
+    cdef public unsigned long long cost
     cdef list regions
     cdef const unsigned long long[::1] starts
     cdef const unsigned long long[::1] offsets

@@ -13,7 +13,10 @@ from outboard.guest.memory import GuestMemory, Region
 
 
 class Backing:
-    """`total` bytes of guest memory. Extent i begins at `starts[i]` of the stream, in `regions[i]` at `offsets[i]`."""
+    """`total` bytes of guest memory, which count as `cost` bytes of ours.
+
+    Extent i begins at `starts[i]` of the stream, in `regions[i]` at `offsets[i]`.
+    """
 
     def __init__(self, entries: list[tuple[int, int]]) -> None:
         """entries: (guest-physical address, bytes) in stream order. Call `resolve` before reading."""
@@ -21,6 +24,7 @@ class Backing:
         self.total = sum(length for _, length in entries)
         self.generation = -1
         self.count = 0
+        self.cost = 0
 
     def resolve(self, memory: GuestMemory) -> bool:
         """Find the ranges in the guest's memory as it is now; false when a part is not memory."""

@@ -36,8 +36,10 @@ TRANSFER_RESOURCE = TransferToHost2D.offsetof("resource_id") // 4
 LAZY_MIN = 512 << 10
 """Bytes from which a transfer is left pending."""
 
-ENTRY_COST = 64
+ENTRY_COST = 160
 """Bytes that a backing entry makes the device hold."""
+EXTENT_COST = 24
+"""The same for each extent, of which an entry has several when it spans regions."""
 ENTRY_WORK = 4096
 """Bytes that are copied in about the time that reading a backing entry takes."""
 
@@ -120,12 +122,13 @@ def _attach(gpu: Gpu, command: Command, resource: Resource, start: int, nr_entri
     backing = Backing(entries)
     if not backing.resolve(gpu.memory) or backing.total < resource.blob_size:
         return UNSPEC
-    cost = ENTRY_COST * nr_entries
-    if gpu.hostmem + cost > gpu.max_hostmem:
+    gpu.work += ENTRY_WORK * backing.count
+    backing.cost = ENTRY_COST * nr_entries + EXTENT_COST * backing.count
+    if gpu.hostmem + backing.cost > gpu.max_hostmem:
         return OUT_OF_MEMORY
     resource.backing = backing
-    resource.cost += cost
-    gpu.hostmem += cost
+    resource.cost += backing.cost
+    gpu.hostmem += backing.cost
     return OK
 
 
@@ -137,10 +140,9 @@ def resource_detach_backing(gpu: Gpu, command: Command) -> int:
     for scanout in gpu.scanouts if resource.blob_size else ():
         if scanout.resource is resource:
             disable(gpu, scanout)
-    cost = ENTRY_COST * len(resource.backing.entries)
+    resource.cost -= resource.backing.cost
+    gpu.hostmem -= resource.backing.cost
     resource.backing = None
-    resource.cost -= cost
-    gpu.hostmem -= cost
     return OK
 
 

@@ -137,6 +137,7 @@ def _show(gpu: Gpu, scanout: Scanout, x: int, y: int, width: int, height: int) -
     if (gpu.stale >> scanout.scanout_id) & 1:
         show_all(gpu, scanout)
     elif left < right and top < bottom and _readable(gpu, scanout):
+        gpu.work += BYTES_PER_PIXEL * (right - left) * (bottom - top)
         gpu.output.update(scanout.scanout_id, scanout, left - scanout.x, top - scanout.y, right - left, bottom - top)
 
 
@@ -152,6 +153,7 @@ def show_all(gpu: Gpu, scanout: Scanout) -> None:
     """Show the whole of an output."""
     gpu.stale &= ~(1 << scanout.scanout_id)
     if scanout.width and _readable(gpu, scanout):
+        gpu.work += BYTES_PER_PIXEL * scanout.width * scanout.height
         gpu.output.update(scanout.scanout_id, scanout, 0, 0, scanout.width, scanout.height)
 
 

@@ -30,7 +30,11 @@ def map_shared(fd: int, offset: int, size: int) -> memoryview:
         raise LocalError(f"fd cannot be mapped at offset {offset}, {size} bytes: {error}") from error
     slot = sigbus.guard(memoryview(mapping))
     weakref.finalize(mapping, _forget, slot)
+    _slots[mapping] = slot
     return memoryview(mapping)[start:]
+
+
+_slots: weakref.WeakKeyDictionary[mmap.mmap, int] = weakref.WeakKeyDictionary()
 
 
 def _forget(slot: int) -> None:
@@ -40,6 +44,12 @@ def _forget(slot: int) -> None:
 def lost_pages() -> int:
     """Return how many pages peers have taken away under our reads so far, in this process."""
     return sigbus.mended()
+
+
+def is_lost(view: memoryview) -> bool:
+    """Whether pages under `view`, or another view of what `map_shared` mapped with it, were taken away."""
+    slot = _slots.get(view.obj) if isinstance(view.obj, mmap.mmap) else None
+    return slot is not None and sigbus.lost(slot) > 0
 
 
 def _seal(fd: int) -> None:

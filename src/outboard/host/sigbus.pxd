@@ -9,7 +9,7 @@ cdef extern from *:
     #include <sys/mman.h>
     #include <unistd.h>
     #define OUTBOARD_SLOTS 256
-    static struct { volatile uintptr_t start, end; } outboard_guarded[OUTBOARD_SLOTS];
+    static struct { volatile uintptr_t start, end; volatile long lost; } outboard_guarded[OUTBOARD_SLOTS];
     static volatile long outboard_mended;
     static struct sigaction outboard_before;
     static uintptr_t outboard_page;
@@ -23,6 +23,7 @@ cdef extern from *:
             if (mmap(page, outboard_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
                 == MAP_FAILED)
                 break;
+            outboard_guarded[slot].lost++;
             outboard_mended++;
             return;
         }
@@ -41,11 +42,16 @@ cdef extern from *:
         for (long slot = 0; slot < OUTBOARD_SLOTS; slot++) {
             if (outboard_guarded[slot].end)
                 continue;
+            outboard_guarded[slot].lost = 0;
             outboard_guarded[slot].start = (uintptr_t)start;
             outboard_guarded[slot].end = (uintptr_t)start + (uintptr_t)length;
             return slot;
         }
         return -1;
+    }
+
+    static long outboard_lost(long slot) {
+        return slot >= 0 ? outboard_guarded[slot].lost : 0;
     }
 
     static void outboard_forget(long slot) {
@@ -55,6 +61,7 @@ cdef extern from *:
     """
     long outboard_guard(unsigned char *, Py_ssize_t) noexcept
     void outboard_forget(long) noexcept
+    long outboard_lost(long) noexcept
     long outboard_mended
 
 cdef inline long guard(unsigned char[::1] memory):
@@ -65,3 +72,6 @@ cdef inline void forget(long slot):
 
 cdef inline long mended():
     return outboard_mended
+
+cdef inline long lost(long slot):
+    return outboard_lost(slot)

@@ -58,6 +58,8 @@ def adopt(fd: int) -> socket.socket:
         sock = socket.socket(fileno=fd)
     except OSError as error:
         raise LocalError(f"fd {fd}: no socket: {error.strerror}") from error
+    except (ValueError, OverflowError) as error:
+        raise LocalError(f"fd {fd}: no socket: {error}") from error
     if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
         sock.detach()
         raise LocalError(f"fd {fd}: no UNIX stream socket")

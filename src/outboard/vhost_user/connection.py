@@ -7,7 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from outboard.errors import ProtocolError
-from outboard.spec.vhost_user import Header
+from outboard.spec.vhost_user import MAX_FDS, Header
+
+FDS_HELD = 4 * MAX_FDS
+"""Fds kept for an unfinished message: a peer that sends one byte and some fds at a time must not take all there are."""
 
 
 @dataclass
@@ -55,6 +58,8 @@ class Connection:
     def receive(self, data: bytes | bytearray | memoryview, fds: Sequence[int] = ()) -> list[Frame]:
         """Add a chunk of the stream; return the frames it completes. Raises ProtocolError."""
         self._fds.extend(fds)
+        if len(self._fds) > FDS_HELD and self._error is None:
+            self._error = ProtocolError("message", f"at most {FDS_HELD} fds", f"{len(self._fds)}")
         if self._error:
             raise self._error
         self._buffer += data

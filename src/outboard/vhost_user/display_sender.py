@@ -113,11 +113,15 @@ class DisplaySender:
             self._message(self._asked, payload.pack() if payload else b"")
 
     def give_up(self) -> None:
-        """Wait no more for the answer to the question asked last; it may still come, and is dropped then."""
-        if self._asked is not None:
+        """Wait no more for the answer to the question asked last; it may still come, and is dropped then.
+
+        The protocol features are waited for as long as it takes: nothing else tells what the front-end can do.
+        """
+        if self._questions:
+            self._questions.pop()
+        elif self._asked is not None and self._asked != Req.GET_PROTOCOL_FEATURES:
             self._late[self._asked] += 1
-        self._asked = None
-        self._ask_next()
+            self._asked = None
 
     @property
     def wanted(self) -> int:
@@ -305,10 +309,15 @@ class DisplaySender:
         while self._jobs and next(self._jobs[0], self) is self:
             self._jobs.popleft()
 
-    def settle(self) -> None:
-        """Stop reading the guest's pixels: finish the message that has begun from copies, drop the others."""
+    def settle(self) -> bool:
+        """Stop reading the guest's pixels: finish the message that has begun from copies, drop the others.
+
+        Return whether any were dropped: the display no longer shows what it should then.
+        """
         self.outbox.own()
         while self._due:
             next(self._jobs[0])
             self.outbox.own()
+        dropped = bool(self._jobs)
         self._jobs.clear()
+        return dropped

@@ -244,7 +244,7 @@ class SplitQueue:
         """Show the driver what was added; true when it wants an interrupt for it."""
         old = self.published
         new = self.used_idx
-        if self.broken or new == old:
+        if new == old:
             return False
         atomics.store_release(self.used16, 1, new)
         self.published = new
