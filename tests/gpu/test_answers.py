@@ -156,7 +156,7 @@ def test_a_new_display_is_told_everything():
     for request in (update_cursor(0, 1, 5, 6, 1, 2), update_cursor(2, 1, 3, 3), move_cursor(2, 0, 4, 4)):
         device.code(request, queue=1)
     device.display.take()
-    announce(device.gpu)
+    announce(device.gpu, device.display)
     image = b"\7" * 16384
     assert device.display.take() == [
         ("scanout", 0, 64, 64),
@@ -173,7 +173,7 @@ def test_a_device_without_pictures_announces_nothing():
     device = Device()
     device.do(create(), set_scanout(), set_scanout(0, 0))
     device.display.take()
-    announce(device.gpu)
+    announce(device.gpu, device.display)
     assert device.display.take() == []
 
 

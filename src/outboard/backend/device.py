@@ -235,7 +235,7 @@ class Device:
         """Show a new display what there is, once it is known whether the guest starts anew or goes on."""
         if not self._announced and not self.suspended:
             self._announced = True
-            announce(self.gpu)
+            announce(self.gpu, self.sender)
             self.loop.call_soon(self.pump)
 
     def drop_display(self) -> None:

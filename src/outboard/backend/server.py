@@ -91,11 +91,11 @@ class Session:
         if self.closed:
             return
         self.closed = True
-        trace.emit("session.ended", why=why)
         self._loop.remove(self._sock.fileno())
         close_all(self._session.close())
         self.device.close()
         self._sock.close()
+        trace.emit("session.ended", why=why)
         self._on_end()
 
 

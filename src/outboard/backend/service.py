@@ -17,7 +17,7 @@ from outboard.backend.device import Options
 from outboard.backend.displays import Size
 from outboard.backend.server import Server
 from outboard.display import Screen, Screens
-from outboard.display.screens import Picture
+from outboard.display.screens import Cursor, Picture
 from outboard.errors import LocalError, WaitTimeout
 from outboard.gpu.output import Surface
 from outboard.gpu.state import MAX_HOSTMEM
@@ -58,8 +58,14 @@ class LiveScreen:
         """Number of the last change; 0 before the first."""
         return self._screen.serial
 
+    @property
+    def cursor(self) -> Cursor:
+        """The cursor as the guest last set it."""
+        with self._changed:
+            return self._screen.cursor()
+
     def picture(self) -> Picture:
-        """Return a copy of what is shown now."""
+        """Return a copy of what is shown now, without the cursor."""
         with self._changed:
             return self._screen.picture()
 
@@ -77,17 +83,19 @@ class LiveScreen:
             return self._screen.picture()
 
     def wait_idle(self, quiet: float = 0.5, timeout: float = 30.0) -> Picture:
-        """Wait until something was shown and nothing changed for `quiet` seconds; return the picture.
+        """Wait until the output is on and nothing has changed for `quiet` seconds; return the picture.
 
-        Raises WaitTimeout after `timeout` seconds, and LocalError when the back-end has ended.
+        The last picture of a guest that has gone does not count. Raises WaitTimeout after `timeout` seconds, and
+        LocalError when the back-end has ended.
         """
         end = time.monotonic() + timeout
         with self._changed:
             while True:
                 self._check_alive()
                 now = time.monotonic()
-                calm = self._when + quiet if self.serial else end
-                if self.serial and now >= calm:
+                shown = self.active and self.serial
+                calm = self._when + quiet if shown else end
+                if shown and now >= calm:
                     return self._screen.picture()
                 if now >= end:
                     raise WaitTimeout(f"not idle for {quiet} s within {timeout} s; {self._age()}")
@@ -101,7 +109,8 @@ class LiveScreen:
         if not self.serial:
             return f"output {self._screen.scanout_id} has never shown anything"
         age = time.monotonic() - self._when
-        return f"last change {age:.2f} s ago, serial {self.serial}, {self._screen.width}x{self._screen.height}"
+        state = "" if self.active else "the output is off, "
+        return f"{state}last change {age:.2f} s ago, serial {self.serial}, {self._screen.width}x{self._screen.height}"
 
 
 class LiveScreens(Screens):
@@ -117,6 +126,22 @@ class LiveScreens(Screens):
         """See `Screens.scanout`."""
         with self.changed:
             super().scanout(scanout_id, width, height)
+            self.live[scanout_id].note()
+
+    def cursor_update(self, scanout_id: int, x: int, y: int, hot_x: int, hot_y: int, image: bytes) -> None:
+        """See `Screens.cursor_update`."""
+        with self.changed:
+            super().cursor_update(scanout_id, x, y, hot_x, hot_y, image)
+
+    def cursor_pos(self, scanout_id: int, x: int, y: int) -> None:
+        """See `Screens.cursor_pos`."""
+        with self.changed:
+            super().cursor_pos(scanout_id, x, y)
+
+    def cursor_pos_hide(self, scanout_id: int, x: int, y: int) -> None:
+        """See `Screens.cursor_pos_hide`."""
+        with self.changed:
+            super().cursor_pos_hide(scanout_id, x, y)
 
     def update(self, scanout_id: int, surface: Surface, x: int, y: int, width: int, height: int) -> None:  # type: ignore[override]
         """See `Screens.update`."""
@@ -170,6 +195,7 @@ class GpuService:
             self._loop.run()
         except BaseException as error:
             self._failure = error
+            self._server.close()
         finally:
             with self._mirror.changed:
                 self._mirror.alive.clear()

@@ -24,6 +24,20 @@ class Picture(NamedTuple):
     serial: int
 
 
+class Cursor(NamedTuple):
+    """A screen's cursor: position of the image's corner (it may lie outside), hot spot in the image, visibility.
+
+    image: 64 x 64 words 0xAARRGGBB, bytes B, G, R, A in memory; empty until the guest has set one.
+    """
+
+    x: int
+    y: int
+    hot_x: int
+    hot_y: int
+    visible: bool
+    image: bytes
+
+
 class Screen:
     """One output. `active` is false before the guest sets it and after it disables it; the last picture stays."""
 
@@ -56,6 +70,11 @@ class Screen:
             for row in range(height):
                 surface.gather(self._pixels, start + row * stride, x, y + row, width, 1)
         self.serial += 1
+
+    def cursor(self) -> Cursor:
+        """Return the cursor as it was last set."""
+        hot_x, hot_y = self.cursor_hot_x, self.cursor_hot_y
+        return Cursor(self.cursor_x, self.cursor_y, hot_x, hot_y, self.cursor_visible, self.cursor_image)
 
     def picture(self) -> Picture:
         """Return a copy of the pixels, without the cursor."""

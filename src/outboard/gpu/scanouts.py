@@ -8,6 +8,7 @@ is dry, whatever comes first. So a page flip sends its pixels once, and a frameb
 
 import outboard.gpu.pixels as pixels
 from outboard.gpu.command import Command
+from outboard.gpu.output import Output
 from outboard.gpu.state import Gpu, Resource, Scanout
 from outboard.spec.virtio_gpu import BYTES_PER_PIXEL, Rect, ResourceFlush, Resp, SetScanout, SetScanoutBlob
 
@@ -164,14 +165,15 @@ def show_stale(gpu: Gpu) -> None:
             show_all(gpu, scanout)
 
 
-def announce(gpu: Gpu) -> None:
-    """Tell a display that knows nothing everything: sizes, pictures, cursors."""
+def announce(gpu: Gpu, output: Output) -> None:
+    """Tell an output that knows nothing everything: sizes, pictures, cursors."""
     for scanout, cursor in zip(gpu.scanouts, gpu.cursors, strict=True):
         scanout_id = scanout.scanout_id
         if scanout.width:
-            gpu.output.scanout(scanout_id, scanout.width, scanout.height)
-            show_all(gpu, scanout)
+            output.scanout(scanout_id, scanout.width, scanout.height)
+            if _readable(gpu, scanout):
+                output.update(scanout_id, scanout, 0, 0, scanout.width, scanout.height)
         if cursor.image:
-            gpu.output.cursor_update(scanout_id, cursor.x, cursor.y, cursor.hot_x, cursor.hot_y, cursor.image)
+            output.cursor_update(scanout_id, cursor.x, cursor.y, cursor.hot_x, cursor.hot_y, cursor.image)
             if not cursor.visible:
-                gpu.output.cursor_pos_hide(scanout_id, cursor.x, cursor.y)
+                output.cursor_pos_hide(scanout_id, cursor.x, cursor.y)
