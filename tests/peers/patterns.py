@@ -66,6 +66,15 @@ def rectangles(count: int, width: int, height: int) -> Picture:
     return Picture(width, height, bytes(rgb))
 
 
+def cursor_image() -> bytes:
+    """The image of `kms cursor`, 64x64 words 0xAARRGGBB, bytes B, G, R, A in memory."""
+    squares = [(x - 32) ** 2 + (y - 32) ** 2 for y in range(64) for x in range(64)]
+    words = (
+        0xFFFF_FFFF if r < 20**2 else 0xFF00_0000 if r < 24**2 else 0x80FF_0000 if r < 32**2 else 0 for r in squares
+    )
+    return b"".join(word.to_bytes(4, "little") for word in words)
+
+
 def read_ppm(path: Path) -> Picture:
     """A screendump with `format="ppm"`. Raises ValueError when it is not a P6 file of 8 bits."""
     data = path.read_bytes()

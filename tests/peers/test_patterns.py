@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.peers.patterns import Picture, picture, read_ppm, rectangles
+from tests.peers.patterns import Picture, cursor_image, picture, read_ppm, rectangles
 
 
 def at(shown: Picture, x: int, y: int) -> str:
@@ -30,6 +30,18 @@ def test_rectangles() -> None:
     # (i + 1) * 0x9e3779b1, the low 24 bits
     assert (at(shown, 0, 0), at(shown, 31, 23), at(shown, 32, 23)) == ("3779b1", "3779b1", "000000")
     assert (at(shown, 37, 53), at(shown, 68, 76)) == ("6ef362", "6ef362")
+
+
+def test_cursor_image() -> None:
+    words = [cursor_image()[i : i + 4].hex() for i in range(0, 4 * 64 * 64, 4)]
+    middle = 32 * 64
+    assert (words[middle + 32], words[middle + 13], words[middle + 12]) == ("ffffffff", "ffffffff", "000000ff")
+    assert (words[middle + 8], words[middle + 1], words[middle], words[0]) == (
+        "0000ff80",
+        "0000ff80",
+        "00000000",
+        "00000000",
+    )
 
 
 def test_ppm(tmp_path: Path) -> None:
