@@ -148,13 +148,24 @@ def test_one_question_is_open_at_a_time():
     assert peer.messages() == []
 
 
-def test_after_giving_up_the_next_question_is_asked():
+def test_after_giving_up_another_question_is_asked():
     sender, peer = negotiated()
     sender.ask(Req.GET_DISPLAY_INFO)
-    sender.edid(0)
     assert [request for request, _, _ in peer.messages()] == [3]
     sender.give_up()
+    sender.edid(0)
     assert [request for request, _, _ in peer.messages()] == [11]
+
+
+def test_a_question_that_waits_for_the_protocol_features_is_never_sent_when_given_up():
+    sender = DisplaySender()
+    peer = Peer(sender)
+    sender.open()
+    sender.ask(Req.GET_DISPLAY_INFO)
+    sender.give_up()
+    sender.receive(struct.pack("=IIIQ", 1, 4, 8, 3))
+    assert [request for request, _, _ in peer.messages()] == [1, 2]
+    assert sender.features == 3
 
 
 @pytest.mark.parametrize(
@@ -419,8 +430,8 @@ CHOICES = {
     "sent bytewise": lambda sender, peer: [peer.take(1) for _ in range(53)] and peer.to_close + sender.close(),
     "closed": lambda sender, peer: sender.close(),
     "replaced": lambda sender, peer: sender.open(),
-    "settled and closed": lambda sender, peer: sender.settle() or sender.close(),
-    "settled and sent": lambda sender, peer: sender.settle() or peer.drain() or (peer.to_close + sender.close()),
+    "settled and closed": lambda sender, peer: [sender.settle()] and sender.close(),
+    "settled and sent": lambda sender, peer: [sender.settle(), peer.drain()] and peer.to_close + sender.close(),
     "waiting, sent": lambda sender, peer: sent(sender, peer),
 }
 
