@@ -19,7 +19,7 @@ requirements = $(BIN)/python -c 'import sys, tomllib; extras = tomllib.load(open
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
-run: .venv/.outboard ## the demo machine, with its web page
+run: .venv/.outboard ## a guest in Python draws on our GPU; no QEMU needed
 	@$(BIN)/outboard run $(ARGS)
 
 test: ## all tests against the compiled form, then all but tests/qemu against the plain form

@@ -112,7 +112,7 @@ class WireDirective(SphinxDirective):
 
     def described(self, layout: type[Layout]) -> list[nodes.Node]:
         """Return a structure's sentence and table."""
-        order = BYTE_ORDER[layout._struct.format[0]]
+        order = BYTE_ORDER[layout.byte_order]
         about = f"{inspect.getdoc(layout)} {layout.sizeof} bytes, {order}."
         hints = get_type_hints(layout, include_extras=True)
         rows = [

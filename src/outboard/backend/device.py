@@ -6,7 +6,6 @@ Source: QEMU docs/interop/vhost-user, docs/interop/vhost-user-gpu; VIRTIO-1.2 5.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from outboard import trace
 from outboard.backend.display_link import DisplayLink
 from outboard.backend.displays import KnownDisplays, Size
 from outboard.backend.rings import Ring
@@ -213,7 +212,6 @@ class Device:
             return False
         status = ring.commands.run(BUDGET)
         if status == BROKEN:
-            trace.emit("ring.broken", index=ring.index, why=ring.queue.broken)
             ring.report_broken()
         return status == BUSY
 

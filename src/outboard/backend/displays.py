@@ -12,6 +12,8 @@ from outboard.vhost_user.display_sender import DisplaySender, Reply
 FALLBACK_SIZE = (1024, 768)
 PATIENCE_S = 3.0
 """Seconds to wait for a front-end's answer; Linux gives its device 5."""
+IMPATIENCE_S = 0.5
+"""Seconds to wait while the last question went unanswered."""
 
 Size = tuple[int, int]
 
@@ -33,85 +35,101 @@ class KnownDisplays:
         self._answer = answer
         self._timer: Timer | None = None
         self._awaited: Req | None = None
-        self._fallback = b""
-        self._edid_scanout: int | None = None
+        self._scanout_id: int | None = None  # whose EDID is wanted, while one is
+        self.gone()
+
+    def gone(self) -> None:
+        """The GPU socket is closed: whoever waits gets our own answer, and nothing is known of the next one."""
+        self._informed = False
         self._edid_silent = False
+        self._patience_s = PATIENCE_S
+        if self._timer is not None:
+            self._settle(self._own())
 
     def display_info(self) -> bytes | None:
         """Return the display info's body, or None while the front-end is asked."""
+        self._scanout_id = None
         if self._wish or not self._sender.connected:
-            return self._own_info()
-        self._sender.ask(Req.GET_DISPLAY_INFO)
-        self._wait(Req.GET_DISPLAY_INFO, self._own_info())
+            return self._own()
+        self._ask(Req.GET_DISPLAY_INFO)
         return None
 
     def edid(self, scanout_id: int) -> bytes | None:
         """Return one output's EDID body, or None while the front-end is asked."""
-        own = self._own_edid(scanout_id)
-        sender = self._sender
-        if self._wish or not sender.connected or self._edid_silent:
-            return own
-        if sender.features is not None and not sender.features & ProtocolFeature.EDID:
-            return own
-        self._edid_scanout = scanout_id
-        if sender.features is not None:
-            sender.edid(scanout_id)
-        self._wait(Req.GET_EDID, own)
-        return None
+        self._scanout_id = scanout_id
+        if self._wish or not self._sender.connected:
+            return self._own()
+        return self._own() if self._edid_asked() else None
 
-    def _wait(self, awaited: Req, fallback: bytes) -> None:
-        self._awaited = awaited
-        self._fallback = fallback
+    def _edid_asked(self) -> bool:
+        """Ask what is missing for an EDID; true when nothing is: the display has none to give, its sizes are known."""
+        sender = self._sender
+        assert self._scanout_id is not None
+        if sender.features is None:
+            self._wait(Req.GET_PROTOCOL_FEATURES)
+        elif sender.features & ProtocolFeature.EDID and not self._edid_silent:
+            sender.edid(self._scanout_id)
+            self._wait(Req.GET_EDID)
+        elif not self._informed:
+            self._ask(Req.GET_DISPLAY_INFO)
+        else:
+            return True
+        return False
+
+    def _ask(self, req: Req) -> None:
+        self._sender.ask(req)
+        self._wait(req)
+
+    def _wait(self, req: Req) -> None:
+        self._awaited = req
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_later(PATIENCE_S, self._late)
+        self._timer = self._loop.call_later(self._patience_s, self._late)
 
     def replied(self, reply: Reply) -> None:
-        """Take a reply that came on the GPU socket.
-
-        One that no command awaits belongs to a command that was given back when the rings stopped.
-        """
-        if reply.req == Req.GET_PROTOCOL_FEATURES and self._edid_scanout is not None:
-            if self._sender.features is not None and self._sender.features & ProtocolFeature.EDID:
-                self._sender.edid(self._edid_scanout)
-            else:
-                self._settle(self._fallback)
-        elif reply.req != self._awaited:
-            return
-        elif reply.req == Req.GET_DISPLAY_INFO:
-            self._settle(self._checked_info(reply.payload))
-        elif reply.req == Req.GET_EDID:
+        """Take a reply that came on the GPU socket; one that nothing awaits is of a command given back meanwhile."""
+        self._patience_s = PATIENCE_S
+        awaited = reply.req == self._awaited
+        if reply.req == Req.GET_DISPLAY_INFO:
+            body = self._checked_info(reply.payload)
+            if awaited:
+                self._settle(body if self._scanout_id is None else self._own())
+        elif awaited and reply.req == Req.GET_PROTOCOL_FEATURES:
+            if self._edid_asked():
+                self._settle(self._own())
+        elif awaited and reply.req == Req.GET_EDID:
             good = CtrlHdr.unpack_from(reply.payload).type == Resp.OK_EDID
-            self._settle(reply.payload[CtrlHdr.sizeof :] if good else self._fallback)
+            self._settle(reply.payload[CtrlHdr.sizeof :] if good else self._own())
 
     def _checked_info(self, payload: bytes) -> bytes:
+        """Return the body of the front-end's display info and remember its sizes; ours when it says it has none."""
         info = RespDisplayInfo.unpack(payload)
         if info.hdr.type != Resp.OK_DISPLAY_INFO:
             return self._own_info()
         self._sizes = [(one.r.width, one.r.height) for one in info.pmodes]
+        self._informed = True
         return payload[CtrlHdr.sizeof :]
 
     def _late(self) -> None:
-        """The front-end did not answer in time: go on without it."""
-        trace.emit("display.silent", edid=self._edid_scanout is not None, seconds=PATIENCE_S)
+        """The front-end did not answer in time: go on without it, and wait less long the next time."""
+        assert self._awaited is not None
+        trace.emit("display.silent", request=self._awaited.name, seconds=self._patience_s)
         # QEMU never answers GET_EDID for outputs it does not have; answers could not be told apart after that.
-        self._edid_silent = self._edid_silent or self._edid_scanout is not None
+        self._edid_silent = self._edid_silent or self._awaited == Req.GET_EDID
+        self._patience_s = IMPATIENCE_S
         self._sender.give_up()
-        self._settle(self._fallback)
-
-    def gone(self) -> None:
-        """The GPU socket is closed: whoever waits gets the fallback."""
-        self._edid_silent = False
-        if self._timer is not None:
-            self._settle(self._fallback)
+        self._settle(self._own())
 
     def _settle(self, body: bytes) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
         self._awaited = None
-        self._edid_scanout = None
         self._answer(body)
+
+    def _own(self) -> bytes:
+        """Return our own answer to what is wanted."""
+        return self._own_info() if self._scanout_id is None else self._own_edid(self._scanout_id)
 
     def _own_info(self) -> bytes:
         sizes = self._wish or [FALLBACK_SIZE]

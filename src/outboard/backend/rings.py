@@ -6,6 +6,7 @@ enabling is a state of its own.
 
 import os
 
+from outboard import trace
 from outboard.errors import ProtocolError
 from outboard.gpu.command_loop import CommandLoop
 from outboard.host.events import Signal
@@ -123,7 +124,8 @@ class Ring:
         return True
 
     def report_broken(self) -> None:
-        """Write the error fd."""
+        """Write the error fd, and say what is wrong."""
+        trace.emit("ring.broken", index=self.index, why=self.queue.broken)
         if self.err is not None:
             self.err.send()
 

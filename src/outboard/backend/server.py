@@ -33,6 +33,7 @@ class Session:
         self._session = BackendSession()
         self._unsent = bytearray()
         self.closed = False
+        self.spoke = False
         device.memory_lost = self._memory_lost
         loop.add(sock.fileno(), READ, self._ready)
 
@@ -49,6 +50,7 @@ class Session:
                 close_all(fds)
                 self.close("inside a message" if self._session.partial else "")
                 return
+            self.spoke = True
             self._take(data, fds)
 
     def _memory_lost(self) -> None:
@@ -163,8 +165,9 @@ class Server:
         self.session = Session(self.loop, sock, Device(self.loop, self.options, self._mirror), self._ended)
 
     def _ended(self) -> None:
-        self.session = None
-        if self._once:
+        session, self.session = self.session, None
+        # Whoever says nothing only looked whether somebody listens.
+        if self._once and (self._listener is None or (session is not None and session.spoke)):
             self.loop.stop()
         elif self._listener is not None:
             self.loop.add(self._listener.fileno(), READ, self._accept)

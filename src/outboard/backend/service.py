@@ -37,10 +37,13 @@ class LiveScreen:
         self._changed = changed
         self._alive = alive
         self._when = 0.0
+        self._news = 0
 
     def note(self) -> None:
         """Note a change, made under the condition's lock."""
-        self._when = time.monotonic()
+        if self._news != self._screen.news:
+            self._news = self._screen.news
+            self._when = time.monotonic()
         self._changed.notify_all()
 
     @property
@@ -85,8 +88,8 @@ class LiveScreen:
     def wait_idle(self, quiet: float = 0.5, timeout: float = 30.0) -> Picture:
         """Wait until the output is on and nothing has changed for `quiet` seconds; return the picture.
 
-        The last picture of a guest that has gone does not count. Raises WaitTimeout after `timeout` seconds, and
-        LocalError when the back-end has ended.
+        A blinking text cursor is no change, and the last picture of a guest that has gone does not count.
+        Raises WaitTimeout after `timeout` seconds, and LocalError when the back-end has ended.
         """
         end = time.monotonic() + timeout
         with self._changed:

@@ -15,7 +15,7 @@ WORDS = {
     "vhost_user.refused": "refused {request}: expected {expected}, got {got}",
     "vhost_user.extra_fds": "{request}: expected {expected} fds, got {got}; closed the rest",
     "display.lost": "display lost: {why}",
-    "display.silent": "the display did not answer within {seconds} s; went on without",
+    "display.silent": "the display did not answer {request} within {seconds} s; went on without",
     "ring.broken": "ring {index} broken: {why}",
     "gpu.refused": "guest command {command:#x} refused with {response:#x}",
 }

@@ -7,6 +7,13 @@ from typing import NamedTuple, Protocol
 
 from outboard.spec.virtio_gpu import BYTES_PER_PIXEL
 
+BLINK_MAX = 4 << 10
+"""Bytes of a rectangle that may be a blinking cursor: 32 x 32 pixels."""
+BLINKS = 16
+"""Small rectangles that are remembered."""
+
+Rectangle = tuple[int, int, int, int]
+
 
 class Pixels(Protocol):
     """Where an update finds its pixels."""
@@ -39,7 +46,10 @@ class Cursor(NamedTuple):
 
 
 class Screen:
-    """One output. `active` is false before the guest sets it and after it disables it; the last picture stays."""
+    """One output. `active` is false before the guest sets it and after it disables it; the last picture stays.
+
+    news: rises with every change that is more than a blink: a small rectangle that shows again what it showed before.
+    """
 
     def __init__(self, scanout_id: int) -> None:
         self.scanout_id = scanout_id
@@ -47,6 +57,8 @@ class Screen:
         self.height = 0
         self.active = False
         self.serial = 0
+        self.news = 0
+        self._blinks: dict[Rectangle, tuple[bytes, ...]] = {}
         self.cursor_image = b""
         self.cursor_visible = False
         self.cursor_x = self.cursor_y = 0
@@ -56,6 +68,8 @@ class Screen:
     def resize(self, width: int, height: int) -> None:
         """Set the size, black; 0 x 0 only says that the output is off."""
         self.active = bool(width)
+        self._blinks.clear()
+        self.news += self.active
         if self.active or not self.serial:
             self.width, self.height = width, height
             self._pixels = memoryview(bytearray(BYTES_PER_PIXEL * width * height))
@@ -70,6 +84,23 @@ class Screen:
             for row in range(height):
                 surface.gather(self._pixels, start + row * stride, x, y + row, width, 1)
         self.serial += 1
+        if not self._blinked((x, y, width, height)):
+            self.news += 1
+
+    def _blinked(self, rectangle: Rectangle) -> bool:
+        """Whether the rectangle drawn last is small and shows what it showed before, as a text cursor does for ever."""
+        x, y, width, height = rectangle
+        if BYTES_PER_PIXEL * width * height > BLINK_MAX:
+            self._blinks.clear()
+            return False
+        stride = BYTES_PER_PIXEL * self.width
+        starts = range(y * stride + BYTES_PER_PIXEL * x, (y + height) * stride, stride)
+        now = b"".join(self._pixels[start : start + BYTES_PER_PIXEL * width] for start in starts)
+        seen = self._blinks.pop(rectangle, ())
+        if len(self._blinks) == BLINKS:
+            del self._blinks[next(iter(self._blinks))]
+        self._blinks[rectangle] = seen if now in seen else (*seen[-1:], now)
+        return now in seen
 
     def cursor(self) -> Cursor:
         """Return the cursor as it was last set."""

@@ -100,6 +100,7 @@ class Layout:
     """Base of every declared structure. Instances are immutable values, compared and hashed by their fields."""
 
     sizeof: ClassVar[int]
+    byte_order: ClassVar[str]
     codes: ClassVar[str]
     _kinds: ClassVar[dict[str, Any]]
     _struct: ClassVar[struct.Struct]
@@ -109,6 +110,7 @@ class Layout:
         hints = get_type_hints(cls, include_extras=True)
         cls._kinds = {f.name: _kind(hints[f.name]) for f in fields(cls)}  # type: ignore[arg-type]
         cls.codes = "".join(_codes(kind) for kind in cls._kinds.values())
+        cls.byte_order = byte_order
         cls._struct = struct.Struct(byte_order + cls.codes)
         cls.sizeof = cls._struct.size
 
