@@ -162,12 +162,11 @@ class Answers:
 class Device:
     """The device and its driver: `send` runs one command until the queue is dry."""
 
-    def __init__(self, features=ALL, **options):
+    def __init__(self, features=ALL, far_size=FAR_SIZE, **options):
         self.memory = GuestMemory()
         self.views = {}
-        for at, (addr, size) in enumerate(
-            [(RING, 0x4000), (SCRATCH, SCRATCH_SIZE), (LOW, HALF), (HIGH, HALF), (FAR, FAR_SIZE)]
-        ):
+        regions = [(RING, 0x4000), (SCRATCH, SCRATCH_SIZE), (LOW, HALF), (HIGH, HALF), (FAR, far_size)]
+        for at, (addr, size) in enumerate(regions):
             self.add_memory(addr, size, USER + at * 0x1000_0000)
         self.display = Display()
         self.answers = Answers()
