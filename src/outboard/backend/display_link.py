@@ -69,8 +69,9 @@ class DisplayLink:
         self._on_lost()
 
     def _ready(self) -> None:
+        full = self._full  # before reading: a question that follows an answer takes the rest along
         self._read()
-        if self._full:
+        if full:
             self._on_room()
 
     def _read(self) -> None:
