@@ -33,6 +33,24 @@ def test_what_is_shown_can_be_looked_at_and_saved(service, machine, tmp_path):
     assert os.listdir(tmp_path) == ["screen.png"]
 
 
+def test_rectangles_are_put_where_they_belong(service, machine):
+    made = machine(service)
+    picture = bytearray(made.show())
+    backing = made.vmm.ram.contiguous(len(picture))
+    made.driver.detach_backing(1)
+    made.driver.attach_backing(1, backing)
+    for at, (x, y, width, height) in enumerate([(5, 7, 30, 20), (319, 199, 1, 1), (0, 50, 320, 3), (300, 0, 20, 200)]):
+        for row in range(y, y + height):
+            start = 4 * (320 * row + x)
+            picture[start : start + 4 * width] = bytes([at, row, at, at]) * width
+        backing.write(0, picture)
+        rect = Rect(x, y, width, height)
+        made.driver.transfer(1, rect, 4 * (320 * y + x))
+        made.driver.flush(1, rect)
+        made.sees(bytes(picture))
+        assert service.screens[0].picture().pixels == picture
+
+
 def test_every_frame_has_a_number(service, machine):
     made = machine(service)
     made.show()

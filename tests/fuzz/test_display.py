@@ -8,11 +8,12 @@ from outboard.backend import displays
 from outboard.errors import ProtocolError
 from outboard.spec.vhost_user_gpu import DmabufScanout, Req
 from outboard.vhost_user.display_sender import DisplaySender
-from tests.fuzz.front import Front, drain, message, open_fds
+from tests.fuzz.front import SIZE, Front, drain, message, open_fds
 from tests.vhost_user.test_display_sender import Peer, Surface, paint
 
 SIZES = {1: 8, 3: 408, 10: 0, 11: 1056}
 STAGED = 256 << 10
+REST = 0x30000  # from here on guest memory holds neither rings nor requests nor answers
 SURFACE = Surface(300, 200)
 
 
@@ -148,7 +149,7 @@ class Scene:
         if not self.front.display:
             return
         data = any_answer(self.rng, number)
-        step = self.rng.choice([len(data), len(data), 1 + len(data) // 2, 7])
+        step = self.rng.choice([len(data) + 1, len(data) + 1, 1 + len(data) // 2, 7])
         for at in range(0, len(data), step):
             try:
                 self.front.display.send(data[at : at + step])
@@ -162,6 +163,7 @@ class Scene:
         front.zero()
         front.connect()
         front.go(mem_slots=rng.random() < 0.5)
+        front.ram[REST:] = b"\x5a" * (SIZE - REST)
         asked = 0
         for _ in range(rng.randint(2, 10)):
             kind = rng.randrange(6)
@@ -189,6 +191,7 @@ class Scene:
                 break
             front.run(4)
         assert front.used() == asked & 0xFFFF, "a command was never answered"
+        assert bytes(front.ram[REST:]) == b"\x5a" * (SIZE - REST), "guest memory was written that nobody offered"
         front.receive()
         front.disconnect()
 

@@ -1,6 +1,5 @@
 """Responses: fences, queries that are answered late, EDID."""
 
-import itertools
 import shutil
 import struct
 import subprocess
@@ -239,8 +238,7 @@ def test_the_preferred_timing_is_the_wanted_size(width, height):
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_other_sizes_are_no_larger_than_the_wanted_one(width, height):
     blob = edid(width, height)
-    known = {0: (0, 1), 1: (10, 16), 2: (3, 4), 3: (4, 5), 4: (9, 16)}
-    ratios = {0: known[1], 1: known[2], 2: known[3], 3: known[4]}
+    ratios = {0: (10, 16), 1: (3, 4), 2: (4, 5), 3: (9, 16)}
     for at in range(38, 54, 2):
         if blob[at : at + 2] != b"\1\1":
             wide = (blob[at] + 31) * 8
@@ -258,7 +256,7 @@ def test_edid_names_the_display_and_tells_outputs_apart():
     assert first != second
     vendor = int.from_bytes(first[8:10], "big")
     assert "".join(chr(64 + (vendor >> shift & 31)) for shift in (10, 5, 0)) == "OUT"
-    for at, tag in itertools.islice(zip((72, 90, 108), (0xFC, 0xFD, 0xFF), strict=True), 3):
+    for at, tag in ((72, 0xFC), (90, 0xFD), (108, 0xFF)):
         assert first[at : at + 5] == bytes((0, 0, 0, tag, 0))
 
 

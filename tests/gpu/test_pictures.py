@@ -110,7 +110,6 @@ def test_every_format_on_every_backing(fmt, lay, width, height):
     ranges = lay(length, rng)
     image = rng.randbytes(length)
     at = 0
-    memory = {}
     for addr, size in ranges:  # later entries may overwrite earlier ones: the stream is what memory holds in the end
         device.fill(addr, image[at : at + size])
         at += size
@@ -120,7 +119,6 @@ def test_every_format_on_every_backing(fmt, lay, width, height):
     device.do(transfer(1, (0, 0, width, height)), flush(1, (0, 0, width, height)))
     expected = b"".join(shown(fmt, image[at : at + 4]) for at in range(0, length, 4))
     assert bytes(device.display.pictures[0]) == expected
-    assert not memory
 
 
 @pytest.mark.parametrize("fmt", NAMES)

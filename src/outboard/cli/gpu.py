@@ -5,6 +5,7 @@ Source of the convention: QEMU docs/interop/vhost-user, "Backend program convent
 
 import argparse
 import json
+import os
 import re
 import shutil
 import signal
@@ -54,7 +55,8 @@ def count(text: str) -> int:
 
 def descriptor(parser: argparse.ArgumentParser) -> str:
     """Return the JSON by which management tools find the back-end, with the installed program's path."""
-    binary = shutil.which(PROGRAM)
+    beside = os.path.dirname(sys.argv[0])
+    binary = shutil.which(PROGRAM, path=beside or None) or shutil.which(PROGRAM)
     if binary is None:
         parser.exit(2, f"outboard: {PROGRAM} is not on the PATH; install outboard first\n")
     about = {"description": "outboard vhost-user-gpu", "type": "gpu", "binary": binary}
