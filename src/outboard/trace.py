@@ -22,11 +22,6 @@ def unlisten(hook: Hook) -> None:
         _hooks.remove(hook)
 
 
-def active() -> bool:
-    """Say whether anybody listens, for callers whose fields are dear to make."""
-    return bool(_hooks)
-
-
 def emit(event: str, **fields: Any) -> None:
     """Report `event`; hooks run in the order in which they were added."""
     for hook in _hooks:

@@ -392,18 +392,6 @@ def test_the_used_index_goes_on_from_the_ring(rig):
     assert rig.driver.collect() == [(head, 3)]
 
 
-@pytest.mark.parametrize(("touched", "clean"), [((), True), ((1,), False), ((2,), False), ((3,), False)])
-def test_a_ring_is_pristine_while_nothing_was_ever_used(rig, touched, clean):
-    for cell in touched:
-        rig.driver.used16[cell] = 1
-    assert rig.queue.pristine() is clean
-
-
-def test_driver_flags_do_not_make_a_ring_used(rig):
-    rig.driver.avail16[0] = 1
-    assert rig.queue.pristine()
-
-
 # Telling the driver
 
 

@@ -9,7 +9,6 @@ fit a detailed timing and are left to GET_DISPLAY_INFO; the timing then says 409
 
 import struct
 
-BLOCK = 128
 VENDOR = "OUT"
 """Three letters that stand for outboard; not registered with UEFI's PNP list."""
 DPI = 100

@@ -97,10 +97,6 @@ class SplitQueue:
         self.used_idx = self.published = self.used16[1]
         self.interrupt_next = True
 
-    def pristine(self) -> bool:
-        """Whether the used ring was never written: index and all elements 0, as drivers lay out new rings."""
-        return not self.broken and not any(self.used32[: 1 + 2 * self.size])
-
     def fail(self, why: str) -> int:
         """Mark the ring broken; return BROKEN."""
         self.broken = why
