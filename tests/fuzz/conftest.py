@@ -1,12 +1,14 @@
 """Campaigns of seeded random cases.
 
 OUTBOARD_FUZZ_CASES is the number of cases of all campaigns together; OUTBOARD_FUZZ_SEED (1) makes them others. A case
-that fails names its seed; OUTBOARD_FUZZ_CASE=<seed> runs that case alone. A hang ends the run with a traceback.
+that fails or hangs names its seed; OUTBOARD_FUZZ_CASE=<seed> runs that case alone. A hang inside a compiled module
+ends the whole run with a traceback.
 """
 
 import faulthandler
 import os
 import random
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -17,7 +19,9 @@ TOTAL = int(os.environ.get("OUTBOARD_FUZZ_CASES") or (24_000 if core() == "compi
 SEED = os.environ.get("OUTBOARD_FUZZ_SEED") or "1"
 ONLY = os.environ.get("OUTBOARD_FUZZ_CASE") or ""
 HANG_S = 60
-"""Seconds without a finished batch of cases after which the run has hung."""
+"""Seconds for a batch of cases after which the one that runs has hung."""
+LOST_S = 75
+"""Seconds after which not even an exception can be raised in it."""
 BATCH = 50
 
 SHARES = {"chains": 38, "commands": 26, "control": 16, "streams": 4, "answers": 10, "displays": 6}
@@ -43,14 +47,12 @@ class Campaign:
             seeds = [ONLY] if ONLY.partition(":")[0] == target else []
         for number, seed in enumerate(seeds):
             if number % BATCH == 0:
-                self._watch()
+                self.watch()
             try:
                 case(random.Random(seed))
             except BaseException as error:
                 error.add_note(f"fuzz case {seed}; to run it again: OUTBOARD_FUZZ_CASE={seed} pytest tests/fuzz")
                 raise
-            finally:
-                faulthandler.cancel_dump_traceback_later() if number + 1 == len(seeds) else None
         self.tell(target, len(seeds))
 
     def tell(self, target: str, count: int) -> None:
@@ -58,8 +60,10 @@ class Campaign:
         with self._capture.global_and_fixture_disabled():
             print(f"\nfuzz {target}: {count} cases, seed {SEED}, {core()} core", flush=True)
 
-    def _watch(self) -> None:
-        faulthandler.dump_traceback_later(HANG_S, exit=True, file=self._terminal)
+    def watch(self) -> None:
+        """Give the next cases their time."""
+        signal.setitimer(signal.ITIMER_REAL, HANG_S)
+        faulthandler.dump_traceback_later(LOST_S, exit=True, file=self._terminal)
 
 
 @pytest.fixture
@@ -68,6 +72,14 @@ def campaign(request):
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         terminal = os.dup(2)
+    before = signal.signal(signal.SIGALRM, hung)
     yield Campaign(capture, terminal)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
     faulthandler.cancel_dump_traceback_later()
     os.close(terminal)
+
+
+def hung(number, frame):
+    """End the case that runs."""
+    raise TimeoutError(f"hangs: {BATCH} cases took more than {HANG_S} s")

@@ -12,7 +12,7 @@ from outboard.errors import ProtocolError
 from outboard.vhost_user.backend import BackendSession
 from outboard.vhost_user.connection import Connection
 from outboard.vhost_user.display_sender import DisplaySender
-from tests.fuzz.conftest import cases
+from tests.fuzz.conftest import BATCH, cases
 from tests.fuzz.front import GUEST, SIZE, USER, Front, message, open_fds, resident, u64
 from tests.vectors.numbers import CONTROL_PAYLOADS
 
@@ -282,6 +282,8 @@ def test_streams(campaign):
     def check(messages, cuts, noise):
         nonlocal ran
         ran += 1
+        if ran % BATCH == 1:
+            campaign.watch()
         data = b"".join(messages) + noise
         cuts = [cut for cut in cuts if cut <= len(data)]
         if all(len(one) == 12 + struct.unpack_from("=I", one, 8)[0] for one in messages):
