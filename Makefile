@@ -22,7 +22,7 @@ help: ## this list
 run: .venv/.outboard ## a guest in Python draws on our GPU; no QEMU needed
 	@$(BIN)/outboard run $(ARGS)
 
-test: ## all tests against the compiled form, then all but tests/qemu against the plain form
+test: ## all tests against the compiled form, then all against the plain form
 	@sh tools/compiler.sh
 	@$(MAKE) -s --no-print-directory .venv/.compiled .venv/.tools .venv-plain/.plain
 	@peers=OUTBOARD_REQUIRE_PEERS=1; \
@@ -31,7 +31,7 @@ test: ## all tests against the compiled form, then all but tests/qemu against th
 	echo "== tests, compiled form"; \
 	env $$peers REQUIRE_CYTHON=1 $(BIN)/python -m pytest $(ARGS) || failed="$$failed compiled"; \
 	echo "== tests, plain form"; \
-	env SKIP_CYTHON=1 .venv-plain/bin/python -m pytest --ignore=tests/qemu $(ARGS) || failed="$$failed plain"; \
+	env $$peers SKIP_CYTHON=1 .venv-plain/bin/python -m pytest $(ARGS) || failed="$$failed plain"; \
 	if [ -n "$$failed" ]; then echo "outboard: tests failed:$$failed"; exit 1; fi
 
 check: .venv/.tools ## style, types, rooms

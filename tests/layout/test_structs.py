@@ -110,6 +110,11 @@ def test_values_that_do_not_fit_are_refused(field):
         Point(**field).pack()
 
 
+def test_byte_strings_too_long_are_refused_and_not_cut():
+    with pytest.raises(struct.error, match="4 bytes in a field of 3"):
+        Everything(tag=b"long").pack()
+
+
 def test_byte_order_is_the_class_s():
     assert Native(1).pack() == struct.pack("=I", 1)
     assert Point(1, 0).pack() == b"\1\0\0\0\0\0\0\0"

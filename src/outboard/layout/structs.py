@@ -85,6 +85,8 @@ def _take(kind: Any, values: Iterator[Any]) -> Any:
 
 
 def _flat(kind: Any, value: Any) -> Iterator[Any]:
+    if isinstance(kind, Bytes) and len(value) > kind.length:
+        raise struct.error(f"{len(value)} bytes in a field of {kind.length}")  # `struct` itself would cut them
     if isinstance(kind, Scalar | Bytes):
         yield value
     elif isinstance(kind, Array):
