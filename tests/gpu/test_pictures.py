@@ -220,24 +220,10 @@ def test_commands_right_behind_a_large_transfer_in_one_batch(then):
     model = Model(device.memory)
     for request in (create(1, 3, 512, 300), attach(1, [(FAR, length)]), set_scanout(0, 1, full)):
         model.send(request)
-    batch = [transfer(1, full), *then]
-    at = 0
-    for request in batch:
-        device.views[0x2000_0000][at : at + len(request)] = request
-        device.drivers[0].add([(0x2000_0000 + at, len(request))], [(RESPONSE + at, 24)])
-        at += (len(request) + 63) & ~63
-    device.drivers[0].publish()
-    while device.loops[0].run(256) == 1:
-        pass
-    device.gpu.catch_up()
-    device.loops[0].queue.publish()
-    assert len(device.drivers[0].collect()) == len(batch)
+    requests = [transfer(1, full), *then]
+    codes = batch(device, *requests)
     device.fill(FAR, bytes(length))
-    codes = [model_send_before(model, device, request, length) for request in batch]
-    at = 0
-    for request, code in zip(batch, codes, strict=True):
-        assert struct.unpack("<I", device.peek(RESPONSE + at, 4)) == (code,)
-        at += (len(request) + 63) & ~63
+    assert codes == [model_send_before(model, device, request, length) for request in requests]
     if model.screens[0] is None:
         assert device.display.sizes[0] == (0, 0)
         return

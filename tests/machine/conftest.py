@@ -2,20 +2,12 @@
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from outboard.qemu.find import find_c_helper
-
-
-@pytest.fixture
-def socket_dir() -> Iterator[Path]:
-    """A folder with a short name: the path of a UNIX socket has at most 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="outboard-") as folder:
-        yield Path(folder)
 
 
 @pytest.fixture

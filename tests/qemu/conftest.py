@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -91,13 +90,6 @@ def kvm() -> None:
     """A usable /dev/kvm. No package brings it, so its lack skips a test in any case."""
     if problem := kvm_problem():
         pytest.skip(f"KVM cannot be used here: {problem}")
-
-
-@pytest.fixture
-def socket_dir() -> Iterator[Path]:
-    """A folder with a short name: the path of a UNIX socket has at most 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="outboard-") as folder:
-        yield Path(folder)
 
 
 @pytest.fixture

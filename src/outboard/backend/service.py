@@ -17,9 +17,8 @@ from outboard.backend.device import Options
 from outboard.backend.displays import Size
 from outboard.backend.server import Server
 from outboard.display import Screen, Screens
-from outboard.display.screens import Cursor, Picture
+from outboard.display.screens import Cursor, Picture, Pixels
 from outboard.errors import LocalError, WaitTimeout
-from outboard.gpu.output import Surface
 from outboard.gpu.state import MAX_HOSTMEM
 from outboard.host.loop import Loop
 from outboard.spec.virtio_gpu import MAX_SCANOUTS
@@ -146,7 +145,7 @@ class LiveScreens(Screens):
         with self.changed:
             super().cursor_pos_hide(scanout_id, x, y)
 
-    def update(self, scanout_id: int, surface: Surface, x: int, y: int, width: int, height: int) -> None:  # type: ignore[override]
+    def update(self, scanout_id: int, surface: Pixels, x: int, y: int, width: int, height: int) -> None:
         """See `Screens.update`."""
         with self.changed:
             super().update(scanout_id, surface, x, y, width, height)
