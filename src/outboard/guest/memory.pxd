@@ -1,11 +1,16 @@
 cimport cython
 
+cimport outboard.guest.words as words
+
+cdef int _PAGE_SHIFT
+
 cdef class Region:
     cdef readonly unsigned long long guest_addr
     cdef readonly unsigned long long user_addr
     cdef readonly unsigned long long size
     cdef readonly object buffer
     cdef unsigned char[::1] bytes
+    cdef unsigned char[::1] written
 
 cdef class GuestMemory:
     cdef readonly list regions
@@ -14,3 +19,7 @@ cdef class GuestMemory:
 
     @cython.locals(region=Region)
     cpdef Region find(self, unsigned long long guest_addr)
+    @cython.locals(region=Region)
+    cpdef unsigned long long load(self, unsigned long long guest_addr, int size) except? 0xdeadbeef
+    @cython.locals(region=Region, offset=cython.ulonglong)
+    cpdef bint store(self, unsigned long long guest_addr, int size, unsigned long long value) except -1

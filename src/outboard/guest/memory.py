@@ -6,9 +6,12 @@ Modelled: several regions with holes, lookups by guest-physical and by front-end
 regions. Not modelled: an IOMMU, dirty page logs.
 """
 
+import outboard.guest.words as words
 from outboard.errors import ProtocolError
 
 ADDRESS_END = 1 << 64
+PAGE_SIZE = 1 << 12
+_PAGE_SHIFT = 12
 
 
 class Region:
@@ -23,6 +26,13 @@ class Region:
         self.size = len(buffer)
         self.buffer = buffer
         self.bytes = buffer
+        self.written: bytearray | None = None
+
+    def track(self) -> bytearray:
+        """Note from now on which pages `GuestMemory.store` writes: it sets a page's byte of what is returned to 1."""
+        written = bytearray((self.size + PAGE_SIZE - 1) // PAGE_SIZE)
+        self.written = written
+        return written
 
 
 class GuestMemory:
@@ -114,3 +124,29 @@ class GuestMemory:
         if pieces is None:
             return None
         return b"".join(bytes(region.buffer[offset : offset + step]) for region, offset, step in pieces)
+
+    def load(self, guest_addr: int, size: int) -> int:
+        """Return the big-endian word of `size` bytes, 1 to 8, at `guest_addr`, or 0 when a part is not memory."""
+        region = self.find(guest_addr)
+        if region is not None and region.size - (guest_addr - region.guest_addr) >= size:
+            return words.load_be(region.bytes, guest_addr - region.guest_addr, size)
+        return int.from_bytes(self.read(guest_addr, size) or b"", "big")
+
+    def store(self, guest_addr: int, size: int, value: int) -> bool:
+        """Set the big-endian word of `size` bytes, 1 to 8, at `guest_addr`; false when a part is not memory."""
+        region = self.find(guest_addr)
+        if region is not None and region.size - (guest_addr - region.guest_addr) >= size:
+            offset = guest_addr - region.guest_addr
+            words.store_be(region.bytes, offset, size, value)
+            if region.written is not None:
+                region.written[offset >> _PAGE_SHIFT] = 1
+                region.written[(offset + size - 1) >> _PAGE_SHIFT] = 1
+            return True
+        return self._store_pieces(guest_addr, size, value)
+
+    def _store_pieces(self, guest_addr: int, size: int, value: int) -> bool:
+        if self.extents(guest_addr, size) is None:
+            return False
+        for at in range(size):
+            self.store(guest_addr + at, 1, value >> 8 * (size - 1 - at) & 0xFF)
+        return True

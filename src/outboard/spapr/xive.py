@@ -1,0 +1,252 @@
+"""The XIVE interrupt controller of a pseries machine, whole: engines, tables, vCPUs, hypercalls, pictures of its state.
+
+Source: QEMU docs/specs/ppc-spapr-xive ("XIVE for sPAPR (pseries machines)"); behaviour as QEMU 7.2 with TCG shows it.
+
+Modelled: the LISN space, claim and free, machine reset, region enabling, all H_INT hypercalls, vCPU ids with VSMT,
+vCPUs that come and go. Not modelled: more than one thread a core, which TCG does not have either; KVM's in-kernel XIVE.
+"""
+
+from array import array
+from collections.abc import Iterable
+
+from outboard.errors import LocalError
+from outboard.guest.memory import GuestMemory, Region
+from outboard.guest.pages import PageLog
+from outboard.spapr import hcalls, lisn, pic
+from outboard.spapr.bus import Bus
+from outboard.spapr.cpu import Cpu
+from outboard.spapr.events import FORMATS
+from outboard.spapr.flavours import QEMU_7_2, Flavour
+from outboard.spapr.router import SpaprRouter
+from outboard.spapr.snapshot import Snapshot
+from outboard.spec.papr import ESB_SHIFT, NR_IRQS, NR_PRIORITIES, NVT_BASE
+from outboard.spec.xive import EAS, TWO_PAGES, Ring, RingW2
+from outboard.xive.end_source import EndSource
+from outboard.xive.events import Events
+from outboard.xive.presenter import Presenter
+from outboard.xive.source import Source
+from outboard.xive.tima import Tima
+
+MAX_CPUS = 4096
+MAX_SERVERS = 0x1000
+"""IPIs have the LISNs below this, one for each server."""
+RAM_SIZE = 256 << 20
+
+
+def ram(size: int = RAM_SIZE) -> GuestMemory:
+    """Return guest memory of `size` bytes from address 0; what is never written takes no room."""
+    memory = GuestMemory()
+    memory.add(Region(0, 0, memoryview(bytearray(size))))
+    return memory
+
+
+class SpaprXive:
+    """A pseries machine's XIVE.
+
+    cpus: vCPUs at the start; max_cpus: how many there may be; vsmt: distance of their ids. memory: where the event
+    queues are; without one the controller has RAM of its own, which is part of its snapshots. sources: (LISN, is LSI)
+    of what is claimed at the start. negotiated: whether XIVE exploitation was, so that hypercalls work.
+    host_byteorder: "little" or "big", of the host whose emulator is imitated; it shows in flavours that leak it.
+    Raises LocalError when these do not fit together.
+    """
+
+    def __init__(
+        self,
+        cpus: int = 1,
+        *,
+        max_cpus: int | None = None,
+        vsmt: int = 1,
+        memory: GuestMemory | None = None,
+        sources: Iterable[lisn.Claim] | None = None,
+        negotiated: bool = True,
+        flavour: Flavour = QEMU_7_2,
+        host_byteorder: str = "little",
+        esb_shift: int = ESB_SHIFT,
+        source_flags: int = 0,
+    ) -> None:
+        max_cpus = cpus if max_cpus is None else max_cpus
+        if not 1 <= cpus <= max_cpus <= MAX_CPUS or vsmt < 1 or max_cpus * vsmt > MAX_SERVERS:
+            raise LocalError(
+                f"{cpus} CPUs, max_cpus={max_cpus}, vsmt={vsmt}: needs 1 <= cpus <= max_cpus <= {MAX_CPUS}, "
+                f"and max_cpus * vsmt <= {MAX_SERVERS}"
+            )
+        if host_byteorder not in ("little", "big"):
+            raise LocalError(f"host_byteorder is 'little' or 'big', not {host_byteorder!r}")
+        self.flavour = flavour
+        self.vsmt = vsmt
+        self.nr_irqs = NR_IRQS
+        self.nr_servers = max_cpus * vsmt
+        self.swaps = flavour.leaks_host_order and host_byteorder == "little"
+        self.two_pages = esb_shift in TWO_PAGES
+        self.negotiated = negotiated
+        self.reporting_lines = array("Q", [hcalls.ALL_ONES]) * max_cpus
+        self.order: list[int] = []
+        self._own_memory = memory is None
+        self.memory = ram() if memory is None else memory
+        self._pages = PageLog(self.memory.regions[0]) if self._own_memory else None
+        self._build(max_cpus, esb_shift, source_flags)
+        self.cpus = [Cpu(self, index) for index in range(max_cpus)]
+        for index in range(cpus):
+            self.plug(index)
+        for number, is_lsi in lisn.at_start(self.nr_servers) if sources is None else sources:
+            self.claim(number, is_lsi)
+        self.bus.esb_on = self.bus.tima_on = True
+
+    def _build(self, max_cpus: int, esb_shift: int, source_flags: int) -> None:
+        self.events = Events(FORMATS)
+        ids = [index * self.vsmt for index in range(max_cpus)]
+        nr_ends = NR_PRIORITIES * self.nr_servers
+        self.presenter = Presenter(ids, self.events, says_undispatched=True)
+        self.router = SpaprRouter(self.presenter, self.memory, self.events, self.nr_irqs, self.nr_servers, nr_ends)
+        self.source = Source(self.router, self.nr_irqs, self.events, esb_shift, source_flags)
+        self.router.source = self.source
+        self.tima = Tima(self.presenter, self.router, self.events, self.swaps, self.flavour.pull_clears_first)
+        self.ends = EndSource(self.router, self.events, self.nr_irqs)
+        self.bus = Bus(self.source, self.tima, self.ends, self.memory, self.events)
+
+    # vCPUs
+
+    def cpu_of(self, vcpu_id: int) -> int | None:
+        """Return the index of the plugged vCPU that has an id, or None."""
+        there = 0 <= vcpu_id < self.nr_servers and self.router.has_target(vcpu_id)
+        return vcpu_id // self.vsmt if there else None
+
+    def cpu(self, index: int) -> Cpu:
+        """Return a plugged vCPU by its index. Raises LocalError when there is none."""
+        if index not in self.order:
+            raise LocalError(f"no CPU {index}; there are {', '.join(map(str, self.order))}")
+        return self.cpus[index]
+
+    def plug(self, index: int) -> None:
+        """Plug a vCPU; its context is reset. Raises LocalError when it is there, or may not be."""
+        if not 0 <= index < len(self.cpus) or index in self.order:
+            free = [str(free) for free in range(len(self.cpus)) if free not in self.order]
+            raise LocalError(f"CPU {index} cannot be plugged; free are {', '.join(free) or 'none'}")
+        self.order.append(index)
+        self._place(index, plugged=True)
+
+    def unplug(self, index: int) -> None:
+        """Take a vCPU away. Raises LocalError when it is not there, or the last one."""
+        self.cpu(index)
+        if len(self.order) == 1:
+            raise LocalError(f"CPU {index} is the last one and stays")
+        self.order.remove(index)
+        self._place(index, plugged=False)
+
+    def _place(self, index: int, *, plugged: bool) -> None:
+        self.router.set_target(index * self.vsmt, plugged)
+        self.presenter.enable(index, plugged)
+        self._reset_context(index)
+
+    def _reset_context(self, index: int) -> None:
+        self.presenter.reset(index)
+        self.presenter.set_w2(index, Ring.OS, RingW2.valid.mask | NVT_BASE + index * self.vsmt)
+
+    def end_index(self, vcpu_id: int, priority: int) -> int:
+        """Return the index of the END of a vCPU id's priority."""
+        return vcpu_id * NR_PRIORITIES + priority
+
+    # Sources
+
+    def _lisn(self, number: int) -> int:
+        if not 0 <= number < self.nr_irqs:
+            raise LocalError(f"LISN {number:#x} does not exist; there are 0 to {self.nr_irqs - 1:#x}")
+        return number
+
+    def is_claimed(self, number: int) -> bool:
+        """Return whether a LISN is claimed."""
+        return EAS.valid.get(self.router.read_eas(self._lisn(number))) == 1
+
+    def claim(self, number: int, is_lsi: bool = False) -> None:
+        """Claim a LISN: its source is there from now on, masked. Raises LocalError when it is not free."""
+        if self.is_claimed(number):
+            raise LocalError(f"IRQ {number} is not free")
+        self.events.tell("spapr_xive_claim_irq", number, int(is_lsi))
+        self.router.set_eas(number, self.router.read_eas(number) | EAS.valid.mask | EAS.masked.mask)
+        if is_lsi:
+            self.source.make_lsi(number)
+
+    def free(self, number: int) -> None:
+        """Free a LISN; what it was routed to stays in its EAS."""
+        self._lisn(number)
+        self.events.tell("spapr_xive_free_irq", number)
+        self.router.set_eas(number, self.router.read_eas(number) & ~EAS.valid.mask)
+
+    def set_irq(self, number: int, level: int) -> None:
+        """Set the input of a source, as a device does. Raises LocalError for a LISN that is not claimed."""
+        if not self.is_claimed(number):
+            raise LocalError(f"LISN {number:#x} is not claimed; a device cannot raise it")
+        self.events.tell("spapr_xive_set_irq", number, int(bool(level)))
+        self.source.set_irq(number, bool(level))
+
+    def pulse(self, number: int) -> None:
+        """Raise and lower the input of a source, as a device's MSI does. Raises LocalError as `set_irq`."""
+        self.set_irq(number, 1)
+        self.set_irq(number, 0)
+
+    # Machine
+
+    def hcall(self, cpu: int, opcode: int, *arguments: int, problem_state: bool = False) -> hcalls.Answer:
+        """Make a hypercall as CPU `cpu`; arguments are R4 and up. Return R3, then the results from R4 on."""
+        self.cpu(cpu)
+        if any(not 0 <= value <= hcalls.ALL_ONES for value in (opcode, *arguments)):
+            raise LocalError(f"registers hold 0 to 2**64 - 1, got {[opcode, *arguments]}")
+        return hcalls.dispatch(self, cpu, problem_state, opcode, arguments)
+
+    def set_regions(self, *, esb_and_tima: bool, end_esb: bool) -> None:
+        """Map or unmap the ESB pages and the TIMA, and the END ESB pages, which are off once XIVE was activated."""
+        self.bus.esb_on = self.bus.tima_on = esb_and_tima
+        self.bus.end_esb_on = end_esb
+
+    def reset_routing(self) -> None:
+        """Bring sources, EAS and END back to their initial state; claimed sources stay."""
+        for number in range(self.nr_irqs):
+            valid = self.router.read_eas(number) & EAS.valid.mask
+            self.router.set_eas(number, valid | EAS.masked.mask if valid else 0)
+        for index in range(self.router.nr_ends):
+            self.router.reset_end(index)
+        self.source.reset()
+
+    def reset(self) -> None:
+        """Reset the machine. `negotiated` becomes false: the guest negotiates anew."""
+        self.reset_routing()
+        for index in self.order:
+            self._reset_context(index)
+        self.negotiated = False
+
+    # Pictures
+
+    def pic(self) -> str:
+        """Return what the monitor's `info pic` prints."""
+        return pic.spapr(self)
+
+    def _tables(self) -> dict[str, memoryview]:
+        return self.source.tables() | self.router.tables() | self.presenter.tables()
+
+    def snapshot(self) -> Snapshot:
+        """Return the whole state, and the RAM if it is the controller's own."""
+        bus = self.bus
+        return Snapshot(
+            shape=(len(self.cpus), self.vsmt, self.source.shift),
+            tables={name: bytes(table) for name, table in self._tables().items()},
+            regions=(bus.esb_on, bus.tima_on, bus.end_esb_on),
+            negotiated=self.negotiated,
+            order=tuple(self.order),
+            reporting_lines=tuple(self.reporting_lines),
+            pages=self._pages.picture() if self._pages else {},
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot. Raises LocalError when it is another controller's shape."""
+        if snapshot.shape != (len(self.cpus), self.vsmt, self.source.shift):
+            raise LocalError("the snapshot is of a controller with other CPUs, VSMT or ESB pages")
+        for name, table in self._tables().items():
+            table[:] = snapshot.tables[name]
+        for index in range(len(self.cpus)):
+            self.presenter.reindex(index)
+        self.bus.esb_on, self.bus.tima_on, self.bus.end_esb_on = snapshot.regions
+        self.negotiated = snapshot.negotiated
+        self.order = list(snapshot.order)
+        self.reporting_lines = array("Q", snapshot.reporting_lines)
+        if self._pages:
+            self._pages.restore(snapshot.pages)

@@ -1,0 +1,134 @@
+"""PAPR as the pseries machine speaks it: hypercalls of the XIVE exploitation mode, their flags and return codes.
+
+Sources: LoPAPR, "XIVE exploitation mode"; QEMU docs/specs/ppc-spapr-xive ("XIVE for sPAPR (pseries machines)").
+Arguments are in R4 and up, results too; the return code is in R3.
+"""
+
+from enum import IntEnum, IntFlag
+from typing import NamedTuple
+
+
+class H(IntEnum):
+    """Return codes."""
+
+    SUCCESS = 0
+    HARDWARE = -1
+    FUNCTION = -2
+    PRIVILEGE = -3
+    PARAMETER = -4
+    P2 = -55
+    P3 = -56
+    P4 = -57
+    P5 = -58
+    MULTI_THREADS_ACTIVE = -9005
+
+
+class SourceInfo(IntFlag):
+    """Flags that H_INT_GET_SOURCE_INFO returns."""
+
+    USE_H_INT_ESB = 0x8
+    LSI = 0x4
+    TRIGGER_PAGE = 0x2
+    """The management page is the trigger page too."""
+    STORE_EOI = 0x1
+
+
+class SetSourceConfig(IntFlag):
+    """Flags of H_INT_SET_SOURCE_CONFIG."""
+
+    SET_EISN = 0x2
+    MASK = 0x1
+
+
+class SetQueueConfig(IntFlag):
+    """Flags of H_INT_SET_QUEUE_CONFIG."""
+
+    ALWAYS_NOTIFY = 0x1
+
+
+class GetQueueConfig(IntFlag):
+    """Flags of H_INT_GET_QUEUE_CONFIG."""
+
+    DEBUG = 0x1
+
+
+class QueueConfig(IntFlag):
+    """Flags that H_INT_GET_QUEUE_CONFIG returns."""
+
+    ALWAYS_NOTIFY = 0x1
+    GENERATION = 0x2
+
+
+class IntEsb(IntFlag):
+    """Flags of H_INT_ESB."""
+
+    STORE = 0x1
+
+
+class Hcall(NamedTuple):
+    """A hypercall: its number, its arguments from R4 on, its results from R4 on, and the flags that it takes."""
+
+    opcode: int
+    name: str
+    arguments: tuple[str, ...]
+    results: tuple[str, ...]
+    flags: int
+
+
+def _hcall(opcode: int, name: str, arguments: str, results: str = "", flags: int = 0) -> Hcall:
+    return Hcall(opcode, name, tuple(arguments.split()), tuple(results.split()), flags)
+
+
+XIVE_HCALLS = (
+    _hcall(0x3A8, "H_INT_GET_SOURCE_INFO", "flags lisn", "flags management_page trigger_page page_shift"),
+    _hcall(0x3AC, "H_INT_SET_SOURCE_CONFIG", "flags lisn target priority eisn", flags=sum(SetSourceConfig)),
+    _hcall(0x3B0, "H_INT_GET_SOURCE_CONFIG", "flags lisn", "target priority eisn"),
+    _hcall(0x3B4, "H_INT_GET_QUEUE_INFO", "flags target priority", "notification_page qsize"),
+    _hcall(0x3B8, "H_INT_SET_QUEUE_CONFIG", "flags target priority qpage qsize", flags=sum(SetQueueConfig)),
+    _hcall(0x3BC, "H_INT_GET_QUEUE_CONFIG", "flags target priority", "flags qpage qsize qindex", sum(GetQueueConfig)),
+    _hcall(0x3C0, "H_INT_SET_OS_REPORTING_LINE", "flags reporting_line"),
+    _hcall(0x3C4, "H_INT_GET_OS_REPORTING_LINE", "flags target", "reporting_line"),
+    _hcall(0x3C8, "H_INT_ESB", "flags lisn offset data", "data", sum(IntEsb)),
+    _hcall(0x3CC, "H_INT_SYNC", "flags lisn"),
+    _hcall(0x3D0, "H_INT_RESET", "flags"),
+)
+"""The hypercalls of the XIVE exploitation mode, in the order of their numbers."""
+
+
+# The interrupt number space of the pseries machine (QEMU docs/specs/ppc-spapr-xive, "XIVE Device tree properties")
+
+
+class LisnRange(NamedTuple):
+    """Numbers `first` to `last`, what has them, and whether their input is a level."""
+
+    first: int
+    last: int
+    use: str
+    lsi: bool = False
+
+
+LISN_SPACE = (
+    LisnRange(0x0000, 0x0FFF, "IPIs, one for each server"),
+    LisnRange(0x1000, 0x1000, "EPOW"),
+    LisnRange(0x1001, 0x1001, "hotplug"),
+    LisnRange(0x1100, 0x11FF, "VIO devices"),
+    LisnRange(0x1200, 0x127B, "INTx of 31 PHBs, 4 each", lsi=True),
+    LisnRange(0x1300, 0x1FFF, "PCI MSI and MSI-X, allocated at run time"),
+)
+IPIS, EPOW, HOTPLUG, VIO, PHB_INTX, MSI = LISN_SPACE
+"""The ranges by name."""
+
+NR_IRQS = 0x2000
+NVT_BASE = 0x400
+"""NVT index of vCPU id 0."""
+NR_PRIORITIES = 8
+HV_PRIORITY = 7
+"""First priority that the hypervisor keeps for itself."""
+
+ESB_BASE = 0x0006_0100_0000_0000
+END_ESB_SIZE = 0x4000_0000
+TIMA_BASE = 0x0006_0302_0318_0000
+"""All four views; the guest is told of the last two."""
+ESB_SHIFT = 17
+END_ESB_SHIFT = 16
+"""log2 of the bytes of one page of the two that each END has."""

@@ -1,0 +1,4 @@
+cdef class Events:
+    cdef readonly object known
+    cdef readonly list hooks
+    cdef readonly bint on

@@ -1,0 +1,54 @@
+cimport cython
+
+cimport outboard.guest.words as words
+from outboard.xive.events cimport Events
+
+cdef unsigned int _NSR, _CPPR, _IPB, _PIPR, _W2, _USER, _OS, _POOL, _PHYS, _VALID, _CAM, _SERVER
+cdef unsigned int _SIZE, _PRIORITY_MAX, _NOTIFIES_OS, _TAKES_OS, _NOTIFIES_PHYS, _TAKES_PHYS, _HASH, _WORD
+cdef unsigned int _EXTERNAL, _HYPERVISOR
+cdef int _NONE, _NOWHERE, _SEVERAL
+
+cdef class Presenter:
+    cdef readonly unsigned int threads
+    cdef readonly Events events
+    cdef readonly bint says_undispatched
+    cdef unsigned char[::1] rings
+    cdef unsigned char[::1] lines
+    cdef unsigned char[::1] enabled
+    cdef unsigned int[::1] hw_cams
+    cdef unsigned int _hash_shift
+    cdef int[::1] _heads
+    cdef int[::1] _next
+    cdef int[::1] _previous
+    cdef unsigned int[::1] _keys
+    cdef unsigned char[::1] _linked
+    cdef unsigned char[::1] _piprs
+    cdef unsigned char[::1] _bits
+
+    cpdef void enable(self, unsigned int thread, bint enabled) except *
+    cpdef unsigned int w2(self, unsigned int thread, unsigned int ring) except? 0xdeadbeef
+    cpdef void set_w2(self, unsigned int thread, unsigned int ring, unsigned int value) except *
+    cpdef void reindex(self, unsigned int thread) except *
+    @cython.locals(wanted=cython.bint)
+    cdef void _place(self, unsigned int entry, unsigned int cam, unsigned int w2) except *
+    @cython.locals(slot=cython.uint, first=cython.int)
+    cdef void _link(self, unsigned int entry, unsigned int cam) except *
+    @cython.locals(before=cython.int, after=cython.int)
+    cdef void _unlink(self, unsigned int entry) except *
+    @cython.locals(cam=cython.uint, found=cython.int, ring=cython.int, entry=cython.int)
+    cpdef int match(self, bint user, unsigned int nvt_blk, unsigned int nvt_idx, unsigned int log_server_id) except -9
+    @cython.locals(w2=cython.uint)
+    cdef bint _serves(self, unsigned int entry, unsigned int log_server_id) except -1
+    @cython.locals(at=cython.int)
+    cpdef bint present(self, bint user, unsigned int nvt_blk, unsigned int nvt_idx, bint cam_ignore,
+                       unsigned int priority, unsigned int log_server_id) except -1
+    @cython.locals(at=cython.uint)
+    cpdef void ipb_update(self, unsigned int thread, unsigned int ring, unsigned int bits) except *
+    cpdef void set_pending(self, unsigned int thread, unsigned int ring, unsigned int priority) except *
+    @cython.locals(at=cython.uint)
+    cpdef void notify(self, unsigned int thread, unsigned int ring) except *
+    cpdef void lower(self, unsigned int thread, unsigned int ring) except *
+    @cython.locals(at=cython.uint, nsr=cython.uint, taken=cython.uint, cppr=cython.uint)
+    cpdef unsigned int accept(self, unsigned int thread, unsigned int ring) except? 0xdeadbeef
+    @cython.locals(at=cython.uint)
+    cpdef void set_cppr(self, unsigned int thread, unsigned int ring, unsigned int cppr) except *
