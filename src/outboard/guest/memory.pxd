@@ -2,8 +2,9 @@ cimport cython
 
 cimport outboard.guest.words as words
 
-cdef int _PAGE_SHIFT
+cdef unsigned int _PAGE_SHIFT, _PAGE_MASK, _PAGE_SIZE
 
+@cython.final
 cdef class Region:
     cdef readonly unsigned long long guest_addr
     cdef readonly unsigned long long user_addr
@@ -12,6 +13,7 @@ cdef class Region:
     cdef unsigned char[::1] bytes
     cdef unsigned char[::1] written
 
+@cython.final
 cdef class GuestMemory:
     cdef readonly list regions
     cdef readonly unsigned long long generation

@@ -11,7 +11,7 @@ from outboard.errors import ProtocolError
 
 ADDRESS_END = 1 << 64
 PAGE_SIZE = 1 << 12
-_PAGE_SHIFT = 12
+_PAGE_SHIFT, _PAGE_MASK, _PAGE_SIZE = 12, PAGE_SIZE - 1, PAGE_SIZE
 
 
 class Region:
@@ -127,22 +127,27 @@ class GuestMemory:
 
     def load(self, guest_addr: int, size: int) -> int:
         """Return the big-endian word of `size` bytes, 1 to 8, at `guest_addr`, or 0 when a part is not memory."""
-        region = self.find(guest_addr)
-        if region is not None and region.size - (guest_addr - region.guest_addr) >= size:
-            return words.load_be(region.bytes, guest_addr - region.guest_addr, size)
-        return int.from_bytes(self.read(guest_addr, size) or b"", "big")
+        region = self.last
+        if region is None or guest_addr < region.guest_addr or guest_addr - region.guest_addr >= region.size:
+            region = self.find(guest_addr)
+        if region is None or region.size - (guest_addr - region.guest_addr) < size:
+            return int.from_bytes(self.read(guest_addr, size) or b"", "big")
+        return words.load_be(region.bytes, guest_addr - region.guest_addr, size)
 
     def store(self, guest_addr: int, size: int, value: int) -> bool:
         """Set the big-endian word of `size` bytes, 1 to 8, at `guest_addr`; false when a part is not memory."""
-        region = self.find(guest_addr)
-        if region is not None and region.size - (guest_addr - region.guest_addr) >= size:
-            offset = guest_addr - region.guest_addr
-            words.store_be(region.bytes, offset, size, value)
-            if region.written is not None:
-                region.written[offset >> _PAGE_SHIFT] = 1
-                region.written[(offset + size - 1) >> _PAGE_SHIFT] = 1
-            return True
-        return self._store_pieces(guest_addr, size, value)
+        region = self.last
+        if region is None or guest_addr < region.guest_addr or guest_addr - region.guest_addr >= region.size:
+            region = self.find(guest_addr)
+        if region is None or region.size - (guest_addr - region.guest_addr) < size:
+            return self._store_pieces(guest_addr, size, value)
+        offset = guest_addr - region.guest_addr
+        words.store_be(region.bytes, offset, size, value)
+        if region.written is not None:
+            region.written[offset >> _PAGE_SHIFT] = 1
+            if offset & _PAGE_MASK > _PAGE_SIZE - size:
+                region.written[(offset >> _PAGE_SHIFT) + 1] = 1
+        return True
 
     def _store_pieces(self, guest_addr: int, size: int, value: int) -> bool:
         if self.extents(guest_addr, size) is None:

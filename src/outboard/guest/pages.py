@@ -9,7 +9,10 @@ ZERO = bytes(PAGE_SIZE)
 
 
 class PageLog:
-    """The pages of a region that `GuestMemory.store` has written. Pictures share the pages that did not change."""
+    """The pages of a region that `GuestMemory.store` has written. Pictures share the pages that did not change.
+
+    region: all zero so far; what is written to it by other ways is not seen.
+    """
 
     def __init__(self, region: Region) -> None:
         self._bytes = region.buffer
@@ -24,7 +27,7 @@ class PageLog:
                 data = bytes(self._bytes[page * PAGE_SIZE : (page + 1) * PAGE_SIZE])
                 if data == ZERO[: len(data)]:
                     self._pages.pop(page, None)
-                else:
+                elif data != self._pages.get(page):
                     self._pages[page] = data
         return self._pages
 

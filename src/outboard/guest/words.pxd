@@ -33,11 +33,19 @@ cdef extern from *:
     }
     static inline uint64_t outboard_load_be(const unsigned char *p, int size) {
         uint64_t v = 0;
+        if (size == 4)
+            return outboard_load_be32(p);
+        if (size == 8)
+            return outboard_load_be64(p);
         while (size-- > 0)
             v = v << 8 | *p++;
         return v;
     }
     static inline void outboard_store_be(unsigned char *p, int size, uint64_t v) {
+        if (size == 4) {
+            outboard_store_be32(p, (uint32_t)v);
+            return;
+        }
         while (size-- > 0) {
             p[size] = (unsigned char)v;
             v >>= 8;

@@ -69,6 +69,9 @@ def lsb0(high: int, low: int | None = None, *, word: int = 0, form: str = "", sa
     return Bits(high, high if low is None else low, word, form, says, ppc=False)
 
 
+_WIDTHS = {8, 16, 32, 64}
+
+
 class Words:
     """Base of every declared structure of words. Instances are immutable values."""
 
@@ -78,8 +81,12 @@ class Words:
     fields: ClassVar[dict[str, Bits]]
 
     def __init_subclass__(cls, width: int = 32, count: int = 1) -> None:
-        cls.width, cls.count, cls.sizeof = width, count, width * count // 8
-        cls.fields = {name: item for name, item in vars(cls).items() if isinstance(item, Bits)}
+        fields = {name: item for name, item in vars(cls).items() if isinstance(item, Bits)}
+        if width not in _WIDTHS:
+            raise TypeError(f"{cls.__name__}: words of {width} bits")
+        if hidden := _OWN_NAMES & fields.keys():
+            raise TypeError(f"{cls.__name__}.{hidden.pop()} hides what every structure has")
+        cls.width, cls.count, cls.sizeof, cls.fields = width, count, width * count // 8, fields
         taken: dict[tuple[int, str], int] = {}
         for field in cls.fields.values():
             field.place(width, count)
@@ -140,3 +147,6 @@ class Words:
     def rows(cls) -> Iterator[Bits]:
         """Yield the fields in the order in which they are declared, as the manual's table shows them."""
         yield from cls.fields.values()
+
+
+_OWN_NAMES = {"words", "width", "count", "sizeof", "fields", *vars(Words)}

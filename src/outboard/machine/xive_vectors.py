@@ -6,11 +6,12 @@ A file holds what a machine was, the operations in order with what the machine a
 
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from outboard.errors import LocalError
+from outboard.errors import LocalError, OutboardError
 from outboard.spapr.flavours import QEMU_7_2, Flavour
 from outboard.spapr.xive import SpaprXive, ram
 
@@ -21,6 +22,8 @@ LAST_REGISTER = 12
 FILL = 0x5A5A5A5A5A5A5A00
 """What register n holds, plus n, when a hypercall is made without a value for it."""
 NO_ANSWER = "qemu aborts"
+MISSHAPEN = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
+"""What reading numbers and names from a file raises when they are not what the format says."""
 
 
 class Difference(NamedTuple):
@@ -57,13 +60,15 @@ def read(path: Path) -> Recording:
     try:
         data = path.read_bytes()
         content = json.loads(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
-    except (OSError, EOFError, ValueError) as error:
+    except OSError as error:
+        raise LocalError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (EOFError, RecursionError, ValueError, zlib.error) as error:
         raise LocalError(f"{path}: not a vector file: {error}") from None
     try:
         meta, ops, checkpoints = content["meta"], content["ops"], content["checkpoints"]
         version = meta["format"]
     except (KeyError, TypeError) as error:
-        raise LocalError(f"{path}: not a vector file: it lacks {error}") from None
+        raise LocalError(f"{path}: not a vector file: what it holds lacks meta, ops or checkpoints: {error}") from None
     if version != FORMAT:
         raise LocalError(f"{path}: format {version!r} of vector files; this program reads {FORMAT}")
     return Recording(path.name, meta, ops, checkpoints)
@@ -165,7 +170,9 @@ def replay(recording: Recording, flavour: Flavour = QEMU_7_2) -> Report:
     try:
         xive = build(meta, flavour)
         differences = list(_compare(xive, ops, {point["after"]: point for point in checkpoints}))
-    except (KeyError, TypeError, ValueError) as error:
+    except OutboardError as error:
+        raise LocalError(f"{file}: {error}") from None
+    except MISSHAPEN as error:
         raise LocalError(f"{file}: not a recording that can be replayed: {type(error).__name__} {error}") from None
     return Report(file, len(ops), len(checkpoints), differences)
 
@@ -173,13 +180,18 @@ def replay(recording: Recording, flavour: Flavour = QEMU_7_2) -> Report:
 def _compare(
     xive: SpaprXive, ops: list[dict[str, Any]], checkpoints: dict[int, dict[str, Any]]
 ) -> Iterator[Difference]:
+    if not checkpoints.keys() <= set(range(len(ops) + 1)):
+        raise LocalError(f"not a recording that can be replayed: a checkpoint is not among the {len(ops)} operations")
     for done in range(len(ops) + 1):
         if done in checkpoints:
             yield from _compare_state(xive, done, checkpoints[done], ops)
         if done == len(ops):
             return
         op = ops[done]
-        expected, got = op.get("result"), perform(xive, op)
+        try:
+            expected, got = op.get("result"), perform(xive, op)
+        except (OutboardError, *MISSHAPEN) as error:
+            raise LocalError(f"operation {done}, {op!s:.100}: {type(error).__name__} {error}") from None
         if expected != got and expected != NO_ANSWER:
             yield Difference(done, "result", spelled(op), str(expected), str(got), _before(ops, done))
 

@@ -56,11 +56,10 @@ class Bus:
             self._store_mmio(cpu, addr, size, value)
 
     def _load_memory(self, addr: int, size: int) -> int:
-        region = self.memory.find(addr)
-        if region is None:
+        value = self.memory.load(addr, size)
+        if value == 0 and self.memory.find(addr) is None:
             self.refuse_unassigned("read", addr, size)
-            return 0
-        return self.memory.load(addr, size)
+        return value
 
     def _store_memory(self, addr: int, size: int, value: int) -> None:
         if not self.memory.store(addr, size, value):
@@ -81,12 +80,12 @@ class Bus:
                 return self._refuse_size("read", addr - _ESB_BASE, size, _ESB_NAME)
             value = self.source.load(addr - _ESB_BASE)
             if self.events.on:
-                self.events.tell("memory_region_ops_read", cpu, addr, value, size, _ESB_NAME)
+                self._tell_read(cpu, addr, size, value, _ESB_NAME)
             return value
         if self.tima_on and addr - _TIMA_BASE < _TIMA_SIZE and addr >= _TIMA_BASE:
             value = self.tima.load(cpu, addr - _TIMA_BASE, size)
             if self.events.on:
-                self.events.tell("memory_region_ops_read", cpu, addr, value, size, _TIMA_NAME)
+                self._tell_read(cpu, addr, size, value, _TIMA_NAME)
             return value & (_ALL_ONES >> (64 - 8 * size))
         return self._load_end(cpu, addr, size)
 
@@ -98,23 +97,26 @@ class Bus:
             return self._refuse_size("read", addr - self.end_base, size, _END_NAME)
         value = self.ends.load(addr - self.end_base)
         if self.events.on:
-            self.events.tell("memory_region_ops_read", cpu, addr, value, size, _END_NAME)
+            self._tell_read(cpu, addr, size, value, _END_NAME)
         return value
 
     def _store_mmio(self, cpu: int, addr: int, size: int, value: int) -> None:
         if self.esb_on and addr - _ESB_BASE < self.source.size:
-            if size != _ESB_ACCESS:
-                self._refuse_size("write", addr - _ESB_BASE, size, _ESB_NAME)
-                return
-            if self.events.on:
-                self.events.tell("memory_region_ops_write", cpu, addr, value, size, _ESB_NAME)
-            self.source.store(addr - _ESB_BASE, value)
+            self._store_esb(cpu, addr, size, value)
         elif self.tima_on and addr - _TIMA_BASE < _TIMA_SIZE and addr >= _TIMA_BASE:
             if self.events.on:
-                self.events.tell("memory_region_ops_write", cpu, addr, value, size, _TIMA_NAME)
+                self._tell_write(cpu, addr, size, value, _TIMA_NAME)
             self.tima.store(cpu, addr - _TIMA_BASE, size, value)
         else:
             self._store_end(cpu, addr, size, value)
+
+    def _store_esb(self, cpu: int, addr: int, size: int, value: int) -> None:
+        if size != _ESB_ACCESS:
+            self._refuse_size("write", addr - _ESB_BASE, size, _ESB_NAME)
+        else:
+            if self.events.on:
+                self._tell_write(cpu, addr, size, value, _ESB_NAME)
+            self.source.store(addr - _ESB_BASE, value)
 
     def _store_end(self, cpu: int, addr: int, size: int, value: int) -> None:
         if not self.end_esb_on or addr < self.end_base or addr - self.end_base >= self.ends.size:
@@ -123,17 +125,23 @@ class Bus:
             self._refuse_size("write", addr - self.end_base, size, _END_NAME)
         else:
             if self.events.on:
-                self.events.tell("memory_region_ops_write", cpu, addr, value, size, _END_NAME)
+                self._tell_write(cpu, addr, size, value, _END_NAME)
             self.ends.store(addr - self.end_base, value)
+
+    def _tell_read(self, cpu: int, addr: int, size: int, value: int, name: str) -> None:
+        self.events.report("memory_region_ops_read", cpu, addr, value, size, name)
+
+    def _tell_write(self, cpu: int, addr: int, size: int, value: int, name: str) -> None:
+        self.events.report("memory_region_ops_write", cpu, addr, value, size, name)
 
     def _refuse_size(self, direction: str, offset: int, size: int, name: str) -> int:
         self.fault = True
         if self.events.on:
-            self.events.tell("invalid_size", direction, offset, size, name, _ESB_ACCESS, _ESB_ACCESS)
+            self.events.report("invalid_size", direction, offset, size, name, _ESB_ACCESS, _ESB_ACCESS)
         return 0
 
     def refuse_unassigned(self, direction: str, addr: int, size: int) -> None:
         """Log an access to an address where nothing is."""
         self.fault = True
         if self.events.on:
-            self.events.tell("unassigned", direction, addr, size)
+            self.events.report("unassigned", direction, addr, size)

@@ -5,6 +5,7 @@ from outboard.xive.presenter cimport Presenter
 
 cdef unsigned int _EXTERNAL
 
+@cython.final
 cdef class Cpu:
     cdef readonly object xive
     cdef readonly unsigned int index
@@ -13,6 +14,8 @@ cdef class Cpu:
     cdef readonly Presenter presenter
     cdef public bint problem_state
 
+    @cython.final
     cdef unsigned long long _load(self, unsigned long long addr, int size) except? 0xdeadbeef
-    cdef void _store(self, unsigned long long addr, int size, unsigned long long value) except *
+    @cython.final
+    cdef int _store(self, unsigned long long addr, int size, unsigned long long value) except -1
     cpdef bint irq(self)

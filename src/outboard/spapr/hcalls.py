@@ -37,10 +37,10 @@ Answer = tuple[int, ...]
 
 def _lisn_ok(xive: "SpaprXive", lisn: int) -> bool:
     if lisn >= xive.nr_irqs:
-        xive.events.tell("hcall_unknown_lisn", lisn)
+        xive.events.report("hcall_unknown_lisn", lisn)
         return False
     if not EAS.valid.get(xive.router.read_eas(lisn)):
-        xive.events.tell("hcall_invalid_lisn", lisn)
+        xive.events.report("hcall_invalid_lisn", lisn)
         return False
     return True
 
@@ -57,7 +57,7 @@ def _priority(xive: "SpaprXive", priority: int) -> int:
     meant = priority & 0xFF if xive.flavour.cuts_arguments else priority
     if meant < HV_PRIORITY:
         return meant
-    xive.events.tell("reserved_priority", priority - (1 << 64) if priority >> 63 else priority)
+    xive.events.report("reserved_priority", priority - (1 << 64) if priority >> 63 else priority)
     return -1
 
 
@@ -177,13 +177,13 @@ def set_queue_config(
 
 def _eq_error(xive: "SpaprXive", qpage: int, qsize: int) -> int:
     if qsize not in EQ_SIZES:
-        xive.events.tell("eq_size", qsize)
+        xive.events.report("eq_size", qsize)
         return H.P5
     if qpage & ((1 << qsize) - 1):
-        xive.events.tell("eq_unaligned", qpage, 1 << qsize)
+        xive.events.report("eq_unaligned", qpage, 1 << qsize)
         return H.P4
     if xive.memory.extents(qpage, 1 << qsize) is None:
-        xive.events.tell("eq_unmapped", qpage)
+        xive.events.report("eq_unmapped", qpage)
         return H.P4
     return 0
 
@@ -244,7 +244,7 @@ def esb(xive: "SpaprXive", cpu: int, flags: int, lisn: int, offset: int, data: i
     store = bool(flags & IntEsb.STORE)
     value = _access_esb(xive, cpu, addr, store, words.swap(data, 8) if xive.swaps else data)
     if value is None:
-        xive.events.tell("esb_failed", addr)
+        xive.events.report("esb_failed", addr)
         return (H.HARDWARE,)
     if store:
         return H.SUCCESS, ALL_ONES
@@ -295,12 +295,12 @@ def dispatch(xive: "SpaprXive", cpu: int, problem_state: bool, opcode: int, argu
         return (H.PRIVILEGE,)
     found = HANDLERS.get(opcode)
     if found is None:
-        xive.events.tell("unknown_hcall", opcode)
+        xive.events.report("unknown_hcall", opcode)
         return (H.FUNCTION,)
     if not xive.negotiated:
         return (H.FUNCTION,)
     row, serve, event, told = found
     wanted = len(row.arguments)
     values = arguments[:wanted] + (0,) * (wanted - len(arguments))
-    xive.events.tell(event, *values[:told])
+    xive.events.report(event, *values[:told])
     return tuple(int(value) for value in serve(xive, cpu, *values))

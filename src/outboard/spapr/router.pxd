@@ -1,3 +1,5 @@
+cimport cython
+
 cimport outboard.guest.words as words
 from outboard.xive.router cimport End, Router
 from outboard.xive.source cimport Source
@@ -16,9 +18,9 @@ cdef class SpaprRouter(Router):
 
     cpdef bint get_eas(self, unsigned int blk, unsigned int idx) except -1
     cpdef unsigned long long read_eas(self, unsigned int lisn) except? 0xdeadbeef
-    cpdef void set_eas(self, unsigned int lisn, unsigned long long eas) except *
+    cpdef int set_eas(self, unsigned int lisn, unsigned long long eas) except -1
     cpdef unsigned int get_pq(self, unsigned int blk, unsigned int idx) except? 255
-    cpdef void set_pq(self, unsigned int blk, unsigned int idx, unsigned int pq) except *
+    cpdef object set_pq(self, unsigned int blk, unsigned int idx, unsigned int pq)
     cpdef bint get_end(self, unsigned int blk, unsigned int idx, End end) except -1
-    cpdef void write_end_w1(self, unsigned int blk, unsigned int idx, unsigned int w1) except *
+    cpdef object write_end_w1(self, unsigned int blk, unsigned int idx, unsigned int w1)
     cpdef bint get_nvt(self, unsigned int blk, unsigned int idx) except -1

@@ -19,11 +19,12 @@ class Format(NamedTuple):
 
     kind: str
     text: str
+    values: int
 
 
 def formats(kind: str, texts: Mapping[str, str]) -> dict[str, Format]:
     """Return rows of one kind."""
-    return {event: Format(kind, text) for event, text in texts.items()}
+    return {event: Format(kind, text, text.count("%")) for event, text in texts.items()}
 
 
 FORMATS = (
@@ -98,12 +99,16 @@ class Events:
             self.hooks.remove(hook)
         self.on = bool(self.hooks)
 
-    def tell(self, event: str, *values: Any) -> None:
-        """Report `event`; hooks run in the order in which they were added."""
+    def tell(self, event: str, a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0, f: int = 0) -> None:
+        """Report `event`, whose values are numbers of up to 64 bits, as many of them as its format has."""
+        self.report(event, *(a, b, c, d, e, f)[: self.known[event].values])
+
+    def report(self, event: str, *values: Any) -> None:
+        """Report `event` with any values; hooks run in the order in which they were added."""
         for hook in self.hooks:
             hook(event, values)
 
     def line(self, event: str, values: tuple[Any, ...]) -> str:
         """Return the line that QEMU prints for an event."""
-        kind, text = self.known[event]
-        return f"{event} {text % values}" if kind == TRACE else text % values
+        row = self.known[event]
+        return f"{event} {row.text % values}" if row.kind == TRACE else row.text % values

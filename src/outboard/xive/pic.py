@@ -97,11 +97,11 @@ def eas_lines(table: Iterable[EAS]) -> Iterator[str]:
             yield f"  {index:08x} {_mask(eas.masked)} {_routed(eas)}"
 
 
-def end_lines(table: Iterable[END], memory: GuestMemory) -> Iterator[str]:
+def end_lines(table: Iterable[END], memory: GuestMemory, events: Events | None = None) -> Iterator[str]:
     """Yield a line for every valid END."""
     for index, end in enumerate(table):
         if end.valid:
-            yield f"  {index:08x} {_pq(end.esn)} {end_letters(end)} {_notified(end)}{_queue(end, memory)}"
+            yield f"  {index:08x} {_pq(end.esn)} {end_letters(end)} {_notified(end)}{_queue(end, memory, events)}"
 
 
 def end_letters(end: END) -> str:
@@ -114,11 +114,11 @@ def _notified(end: END) -> str:
     return f"prio:{end.priority} nvt:{end.nvt_block:02x}/{end.nvt_index:04x}"
 
 
-def _queue(end: END, memory: GuestMemory) -> str:
+def _queue(end: END, memory: GuestMemory, events: Events | None) -> str:
     if not eq_address(end):
         return ""
     place = f"{end.page_off: 6d}/{eq_entries(end):5d} ^{end.generation}"
-    return f" eq:@{eq_address(end):08x}{place}{queue_window(end, memory)}"
+    return f" eq:@{eq_address(end):08x}{place}{queue_window(end, memory, events)}"
 
 
 def escalation_lines(table: Iterable[END]) -> Iterator[str]:
@@ -156,12 +156,13 @@ def bare_metal(
     endt: list[END],
     nvtt: Iterable[NVT],
     memory: GuestMemory,
+    events: Events | None = None,
 ) -> str:
     """Return the tables of one bare-metal controller."""
     name, last = f"XIVE[{chip:x}] #{block}", max(len(eat) - 1, 0)
     lines = [f"{name} Source {0:08x} .. {last:08x}", *sources]
     lines += [f"{name} EAT {0:08x} .. {last:08x}", *eas_lines(eat)]
-    lines += [f"{name} ENDT", *end_lines(endt, memory)]
+    lines += [f"{name} ENDT", *end_lines(endt, memory, events)]
     lines += [f"{name} END Escalation EAT", *escalation_lines(endt)]
     lines += [f"{name} NVTT {0:08x} .. {NVT_LAST:08x}", *nvt_lines(nvtt)]
     return "\n".join(lines) + "\n"

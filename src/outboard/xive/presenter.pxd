@@ -8,6 +8,7 @@ cdef unsigned int _SIZE, _PRIORITY_MAX, _NOTIFIES_OS, _TAKES_OS, _NOTIFIES_PHYS,
 cdef unsigned int _EXTERNAL, _HYPERVISOR
 cdef int _NONE, _NOWHERE, _SEVERAL
 
+@cython.final
 cdef class Presenter:
     cdef readonly unsigned int threads
     cdef readonly Events events
@@ -25,30 +26,34 @@ cdef class Presenter:
     cdef unsigned char[::1] _piprs
     cdef unsigned char[::1] _bits
 
-    cpdef void enable(self, unsigned int thread, bint enabled) except *
+    cpdef int enable(self, unsigned int thread, bint enabled) except -1
     cpdef unsigned int w2(self, unsigned int thread, unsigned int ring) except? 0xdeadbeef
-    cpdef void set_w2(self, unsigned int thread, unsigned int ring, unsigned int value) except *
-    cpdef void reindex(self, unsigned int thread) except *
+    cpdef int set_w2(self, unsigned int thread, unsigned int ring, unsigned int value) except -1
+    cpdef int reindex(self, unsigned int thread) except -1
+    @cython.final
     @cython.locals(wanted=cython.bint)
-    cdef void _place(self, unsigned int entry, unsigned int cam, unsigned int w2) except *
+    cdef int _place(self, unsigned int entry, unsigned int cam, unsigned int w2) except -1
+    @cython.final
     @cython.locals(slot=cython.uint, first=cython.int)
-    cdef void _link(self, unsigned int entry, unsigned int cam) except *
+    cdef int _link(self, unsigned int entry, unsigned int cam) except -1
+    @cython.final
     @cython.locals(before=cython.int, after=cython.int)
-    cdef void _unlink(self, unsigned int entry) except *
+    cdef int _unlink(self, unsigned int entry) except -1
     @cython.locals(cam=cython.uint, found=cython.int, ring=cython.int, entry=cython.int)
     cpdef int match(self, bint user, unsigned int nvt_blk, unsigned int nvt_idx, unsigned int log_server_id) except -9
+    @cython.final
     @cython.locals(w2=cython.uint)
     cdef bint _serves(self, unsigned int entry, unsigned int log_server_id) except -1
     @cython.locals(at=cython.int)
     cpdef bint present(self, bint user, unsigned int nvt_blk, unsigned int nvt_idx, bint cam_ignore,
                        unsigned int priority, unsigned int log_server_id) except -1
     @cython.locals(at=cython.uint)
-    cpdef void ipb_update(self, unsigned int thread, unsigned int ring, unsigned int bits) except *
-    cpdef void set_pending(self, unsigned int thread, unsigned int ring, unsigned int priority) except *
+    cpdef int ipb_update(self, unsigned int thread, unsigned int ring, unsigned int bits) except -1
+    cpdef int set_pending(self, unsigned int thread, unsigned int ring, unsigned int priority) except -1
     @cython.locals(at=cython.uint)
-    cpdef void notify(self, unsigned int thread, unsigned int ring) except *
-    cpdef void lower(self, unsigned int thread, unsigned int ring) except *
+    cpdef int notify(self, unsigned int thread, unsigned int ring) except -1
+    cpdef int lower(self, unsigned int thread, unsigned int ring) except -1
     @cython.locals(at=cython.uint, nsr=cython.uint, taken=cython.uint, cppr=cython.uint)
     cpdef unsigned int accept(self, unsigned int thread, unsigned int ring) except? 0xdeadbeef
     @cython.locals(at=cython.uint)
-    cpdef void set_cppr(self, unsigned int thread, unsigned int ring, unsigned int cppr) except *
+    cpdef int set_cppr(self, unsigned int thread, unsigned int ring, unsigned int cppr) except -1

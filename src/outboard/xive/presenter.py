@@ -217,16 +217,15 @@ class Presenter:
     def notify(self, thread: int, ring: int) -> None:
         """Raise the ring's exception when what is pending is more favoured than what the thread is at."""
         at = thread * _SIZE + ring
-        if self.rings[at + _PIPR] >= self.rings[at + _CPPR] or ring & 0x10 == 0:
-            return  # POOL and USER have no exception of their own; their CPPR is 0 for good
-        if ring == _OS:
-            self.rings[at + _NSR] |= _NOTIFIES_OS
-            self.lines[thread] |= _EXTERNAL
-        else:
-            self.rings[at + _NSR] |= _NOTIFIES_PHYS
-            self.lines[thread] |= _HYPERVISOR
-        if self.events.on:
-            self._tell("xive_tctx_notify", thread, ring, self.rings[at + _CPPR])
+        if self.rings[at + _PIPR] < self.rings[at + _CPPR] and ring & 0x10:  # POOL and USER have no exception
+            if ring == _OS:
+                self.rings[at + _NSR] |= _NOTIFIES_OS
+                self.lines[thread] |= _EXTERNAL
+            else:
+                self.rings[at + _NSR] |= _NOTIFIES_PHYS
+                self.lines[thread] |= _HYPERVISOR
+            if self.events.on:
+                self._tell("xive_tctx_notify", thread, ring, self.rings[at + _CPPR])
 
     def _tell(self, event: str, thread: int, ring: int, cppr: int) -> None:
         at = thread * _SIZE + ring

@@ -112,10 +112,15 @@ class Router(Notifier):
         if not self.get_eas(blk, idx):
             if self.events.on:
                 self.events.tell("unknown_lisn", lisn)
-            return
-        eas = self.eas
-        if not pq_checked and not self._trigger(blk, idx):
-            return
+        elif pq_checked or self._trigger(blk, idx):
+            self._route(lisn, self.eas)
+
+    def _trigger(self, blk: int, idx: int) -> bool:
+        pq = self.get_pq(blk, idx)
+        self.set_pq(blk, idx, triggered(pq))
+        return pq == _RESET
+
+    def _route(self, lisn: int, eas: int) -> None:
         if not eas & _EAS_VALID:
             if self.events.on:
                 self.events.tell("invalid_lisn", lisn)
@@ -124,31 +129,28 @@ class Router(Notifier):
                 (eas & _EAS_BLOCK) >> _EAS_BLOCK_SHIFT, (eas & _EAS_INDEX) >> _EAS_INDEX_SHIFT, eas & _EAS_DATA
             )
 
-    def _trigger(self, blk: int, idx: int) -> bool:
-        pq = self.get_pq(blk, idx)
-        self.set_pq(blk, idx, triggered(pq))
-        return pq == _RESET
-
     def end_notify(self, blk: int, idx: int, data: int) -> None:
         """Notify an END, and whatever it escalates to.
 
-        A chain of escalations ends by itself unless it comes back to a place by unconditional ones alone; then it is
-        cut there.
+        A chain that comes to a place for the third time has gone twice round a loop of ENDs that neither ESn nor ESe
+        holds up: it would never end, and is cut there.
         """
         end = self._end
-        mark_blk, mark_idx, hops, lap = blk, idx, 0, 1
+        mark_blk, mark_idx, returns, hops, lap = blk, idx, 0, 0, 2
         while self._notify_one(blk, idx, data, end):
             to_blk, to_idx = (end.w4 & _ESC_BLOCK) >> _ESC_BLOCK_SHIFT, end.w4 & _ESC_INDEX
             data = end.w5 & _ESC_DATA
             if self.events.on:
                 self.events.tell("xive_router_end_escalate", blk, idx, to_blk, to_idx, data)
-            if end.w0 & _UNCOND and to_blk == mark_blk and to_idx == mark_idx:
-                if self.events.on:
-                    self.events.tell("endless_escalation", blk, idx)
-                return
+            if to_blk == mark_blk and to_idx == mark_idx:
+                returns += 1
+                if returns == 2:
+                    if self.events.on:
+                        self.events.tell("endless_escalation", blk, idx)
+                    break
             hops += 1
-            if not end.w0 & _UNCOND or hops == lap:  # mark this place, and look out for it twice as long
-                mark_blk, mark_idx, hops, lap = to_blk, to_idx, 0, 2 * lap
+            if hops == lap:  # mark this place, and look out for it twice as long
+                mark_blk, mark_idx, returns, hops, lap = to_blk, to_idx, 0, 0, 2 * lap
             blk, idx = to_blk, to_idx
 
     def _notify_one(self, blk: int, idx: int, data: int, end: End) -> bool:
@@ -176,14 +178,13 @@ class Router(Notifier):
         index = end.w1 & _PAGE_OFF
         addr = end.eq_addr() + index * _ENTRY_SIZE
         generation = _ENTRY_GENERATION if end.w1 & _GENERATION else 0
-        if not self.memory.store(addr, _ENTRY_SIZE, generation | data & _ENTRY_DATA):
-            if self.events.on:
-                self.events.tell("enqueue_failed", addr)
-            return
-        index = (index + 1) & (end.eq_entries() - 1)
-        if index == 0:
-            end.w1 ^= _GENERATION
-        end.w1 = (end.w1 & ~_PAGE_OFF) | index
+        if self.memory.store(addr, _ENTRY_SIZE, generation | data & _ENTRY_DATA):
+            index = (index + 1) & (end.eq_entries() - 1)
+            if index == 0:
+                end.w1 ^= _GENERATION
+            end.w1 = (end.w1 & ~_PAGE_OFF) | (index & _PAGE_OFF)  # of a queue larger than the field can count
+        elif self.events.on:
+            self.events.tell("enqueue_failed", addr)
 
     def _coalesce(self, blk: int, idx: int, end: End, mask: int, shift: int) -> bool:
         """Trigger the ESn or ESe bits of an END; true when the event goes on."""

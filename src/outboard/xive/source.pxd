@@ -11,8 +11,9 @@ cpdef unsigned int triggered(unsigned int pq) noexcept
 cpdef unsigned int ended(unsigned int pq) noexcept
 
 cdef class Notifier:
-    cpdef void notify(self, unsigned int lisn, bint pq_checked) except *
+    cpdef object notify(self, unsigned int lisn, bint pq_checked)
 
+@cython.final
 cdef class Source:
     cdef readonly Notifier notifier
     cdef readonly unsigned int nr_irqs
@@ -28,16 +29,19 @@ cdef class Source:
     cpdef unsigned int pq(self, unsigned int srcno) except? 255
     @cython.locals(old=cython.uint)
     cpdef unsigned int set_pq(self, unsigned int srcno, unsigned int pq) except? 255
+    @cython.final
     cdef bint _unchecked(self, unsigned int srcno) except -1
-    cpdef void forward(self, unsigned int srcno) except *
+    cpdef int forward(self, unsigned int srcno) except -1
     @cython.locals(old=cython.uint)
     cpdef bint trigger(self, unsigned int srcno) except -1
     @cython.locals(old=cython.uint)
     cpdef bint eoi(self, unsigned int srcno) except -1
+    @cython.final
     cdef bint _present_level(self, unsigned int srcno) except -1
-    cpdef void set_irq(self, unsigned int srcno, bint level) except *
+    cpdef int set_irq(self, unsigned int srcno, bint level) except -1
     @cython.locals(srcno=cython.uint, offset=cython.uint, value=cython.ulonglong)
     cpdef unsigned long long load(self, unsigned long long addr) except? 0xdeadbeef
     @cython.locals(srcno=cython.uint, offset=cython.uint)
-    cpdef void store(self, unsigned long long addr, unsigned long long value) except *
-    cdef void _store_eoi(self, unsigned int srcno) except *
+    cpdef int store(self, unsigned long long addr, unsigned long long value) except -1
+    @cython.final
+    cdef int _store_eoi(self, unsigned int srcno) except -1

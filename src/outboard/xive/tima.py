@@ -174,11 +174,10 @@ class Tima:
 
     def _raw_store(self, thread: int, offset: int, size: int, value: int) -> None:
         mask = self._permitted(self._writable, offset, size)
-        if not mask:
-            if self.events.on:
-                self.events.tell("tima_store", offset)
-            return
         at = thread * _SIZE + (offset & 0x3F)
-        old = words.load_be(self.rings, at, size)
-        words.store_be(self.rings, at, size, (old & ~mask) | (value & mask))
-        self.presenter.reindex(thread)
+        if mask:
+            old = words.load_be(self.rings, at, size)
+            words.store_be(self.rings, at, size, (old & ~mask) | (value & mask))
+            self.presenter.reindex(thread)
+        elif self.events.on:
+            self.events.tell("tima_store", offset)
