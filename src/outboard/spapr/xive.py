@@ -111,16 +111,20 @@ class SpaprXive:
         there = 0 <= vcpu_id < self.nr_servers and self.router.has_target(vcpu_id)
         return vcpu_id // self.vsmt if there else None
 
+    def is_plugged(self, index: int) -> bool:
+        """Return whether there is a vCPU with this index now."""
+        return 0 <= index < len(self.cpus) and self.presenter.is_enabled(index)
+
     def cpu(self, index: int) -> Cpu:
         """Return a plugged vCPU by its index. Raises LocalError when there is none."""
-        if index not in self.order:
+        if not self.is_plugged(index):
             raise LocalError(f"no CPU {index}; there are {', '.join(map(str, self.order))}")
         return self.cpus[index]
 
     def plug(self, index: int) -> None:
         """Plug a vCPU; its context is reset. Raises LocalError when it is there, or may not be."""
-        if not 0 <= index < len(self.cpus) or index in self.order:
-            free = [str(free) for free in range(len(self.cpus)) if free not in self.order]
+        if not 0 <= index < len(self.cpus) or self.is_plugged(index):
+            free = [str(free) for free in range(len(self.cpus)) if not self.is_plugged(free)]
             raise LocalError(f"CPU {index} cannot be plugged; free are {', '.join(free) or 'none'}")
         self.order.append(index)
         self._place(index, plugged=True)

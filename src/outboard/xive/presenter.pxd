@@ -27,6 +27,7 @@ cdef class Presenter:
     cdef unsigned char[::1] _bits
 
     cpdef int enable(self, unsigned int thread, bint enabled) except -1
+    cpdef bint is_enabled(self, unsigned int thread) except -1
     cpdef unsigned int w2(self, unsigned int thread, unsigned int ring) except? 0xdeadbeef
     cpdef int set_w2(self, unsigned int thread, unsigned int ring, unsigned int value) except -1
     cpdef int reindex(self, unsigned int thread) except -1

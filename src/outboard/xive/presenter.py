@@ -101,6 +101,10 @@ class Presenter:
         self.enabled[thread] = 1 if enabled else 0
         self.reindex(thread)
 
+    def is_enabled(self, thread: int) -> bool:
+        """Return whether the search finds the thread."""
+        return self.enabled[thread] != 0
+
     # Words 2 and the index that follows them
 
     def w2(self, thread: int, ring: int) -> int:

@@ -1,0 +1,1 @@
+"""Benchmarks of the interrupt controller: `python -m bench.xive`."""
