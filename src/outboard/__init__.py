@@ -3,7 +3,7 @@
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "gpu"]
+__all__ = ["__version__", "gpu", "spapr"]
 
 
 def __getattr__(name: str) -> Any:
@@ -11,6 +11,10 @@ def __getattr__(name: str) -> Any:
         import outboard.gpu
 
         return outboard.gpu
+    if name == "spapr":
+        import outboard.spapr
+
+        return outboard.spapr
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

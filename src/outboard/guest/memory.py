@@ -29,10 +29,16 @@ class Region:
         self.written: bytearray | None = None
 
     def track(self) -> bytearray:
-        """Note from now on which pages `GuestMemory.store` writes: it sets a page's byte of what is returned to 1."""
+        """Note from now on which pages are written through `GuestMemory`: their bytes of what is returned become 1."""
         written = bytearray((self.size + PAGE_SIZE - 1) // PAGE_SIZE)
         self.written = written
         return written
+
+    def mark(self, offset: int, length: int) -> None:
+        """Note that `length` bytes at `offset` were written, if that is kept track of."""
+        if self.written is not None and length:
+            for page in range(offset >> _PAGE_SHIFT, ((offset + length - 1) >> _PAGE_SHIFT) + 1):
+                self.written[page] = 1
 
 
 class GuestMemory:
@@ -147,6 +153,18 @@ class GuestMemory:
             region.written[offset >> _PAGE_SHIFT] = 1
             if offset & _PAGE_MASK > _PAGE_SIZE - size:
                 region.written[(offset >> _PAGE_SHIFT) + 1] = 1
+        return True
+
+    def write(self, guest_addr: int, data: bytes) -> bool:
+        """Copy `data` to a guest range; false, and nothing is copied, when a part is not memory."""
+        pieces = self.extents(guest_addr, len(data))
+        if pieces is None:
+            return False
+        at = 0
+        for region, offset, step in pieces:
+            region.buffer[offset : offset + step] = data[at : at + step]
+            region.mark(offset, step)
+            at += step
         return True
 
     def _store_pieces(self, guest_addr: int, size: int, value: int) -> bool:

@@ -9,7 +9,7 @@ ZERO = bytes(PAGE_SIZE)
 
 
 class PageLog:
-    """The pages of a region that `GuestMemory.store` has written. Pictures share the pages that did not change.
+    """The pages of a region that `GuestMemory` has written. Pictures share the pages that did not change.
 
     region: all zero so far; what is written to it by other ways is not seen.
     """

@@ -297,10 +297,10 @@ def dispatch(xive: "SpaprXive", cpu: int, problem_state: bool, opcode: int, argu
     if found is None:
         xive.events.report("unknown_hcall", opcode)
         return (H.FUNCTION,)
-    if not xive.negotiated:
-        return (H.FUNCTION,)
     row, serve, event, told = found
     wanted = len(row.arguments)
     values = arguments[:wanted] + (0,) * (wanted - len(arguments))
     xive.events.report(event, *values[:told])
+    if not xive.negotiated:
+        return (H.FUNCTION,)
     return tuple(int(value) for value in serve(xive, cpu, *values))
