@@ -86,6 +86,12 @@ def qemu_7_x86() -> QemuBinary:
 
 
 @pytest.fixture(scope="session")
+def qemu_7_ppc() -> QemuBinary:
+    """Debian 12's own QEMU for ppc64: the interrupt controller that ours is measured by."""
+    return some_qemu("ppc64", (7, 2), (8,))
+
+
+@pytest.fixture(scope="session")
 def kvm() -> None:
     """A usable /dev/kvm. No package brings it, so its lack skips a test in any case."""
     if problem := kvm_problem():

@@ -11,6 +11,7 @@ from outboard.errors import OutboardError
 EPILOG = """examples:
   outboard gpu serve gpu.sock --shot screen.png     be the GPU of a VM, write its screen when it ends
   outboard run                                      a guest in Python draws on it, no QEMU needed
+  outboard xive shell --cpus 2                      an interrupt controller to try things on
 """
 
 
@@ -28,6 +29,7 @@ class Version(argparse.Action):
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     from outboard.cli import gpu, run
+    from outboard.cli.xive import commands as xive
 
     top = argparse.ArgumentParser(
         prog="outboard",
@@ -39,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     gpu.add(commands)
     run.add(commands)
+    xive.add(commands)
     return top
 
 

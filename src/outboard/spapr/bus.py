@@ -5,7 +5,7 @@ not take. A wrong access is logged and has no effect; a load then gives 0. No ma
 """
 
 from outboard.guest.memory import GuestMemory
-from outboard.spec.papr import END_ESB_SIZE, ESB_BASE, TIMA_BASE
+from outboard.spec.papr import ESB_BASE, TIMA_BASE
 from outboard.spec.xive import ESB_ACCESS_SIZE, PAGE_64K_SHIFT, TIMA_SIZE, View
 from outboard.xive import end_source, source
 from outboard.xive.end_source import EndSource
@@ -15,16 +15,15 @@ from outboard.xive.tima import Tima
 
 TIMA_OS = TIMA_BASE + (View.OS << PAGE_64K_SHIFT)
 """The page that an OS uses."""
-_ESB_BASE, _TIMA_BASE, _TIMA_SIZE = ESB_BASE, TIMA_BASE, TIMA_SIZE
-_END_SIZE = END_ESB_SIZE
+_ESB_BASE, _TIMA_BASE = ESB_BASE, TIMA_BASE
 _ESB_ACCESS = ESB_ACCESS_SIZE
 _ALL_ONES = 0xFFFFFFFF_FFFFFFFF
 _ESB_NAME, _END_NAME, _TIMA_NAME = source.REGION, end_source.REGION, "xive.tima"
 
 
 class Bus:
-    """The address space. esb_on, tima_on, end_esb_on: which regions are there; fault: the last access hit none, or one
-    that does not take its size."""
+    """The address space. esb_on, tima_on, end_esb_on: which regions are there; fault: an access hit none, or one that
+    does not take its size. A CPU number of -1 is no CPU, which has no TIMA."""
 
     def __init__(self, sources: Source, tima: Tima, ends: EndSource, memory: GuestMemory, events: Events) -> None:
         self.source = sources
@@ -35,113 +34,150 @@ class Bus:
         self.esb_on = self.tima_on = self.end_esb_on = False
         self.fault = False
         self.end_base = _ESB_BASE + sources.size
-        self.mmio_end = _TIMA_BASE + _TIMA_SIZE
+        self.mmio_end = _TIMA_BASE + TIMA_SIZE
+
+    # What a CPU does
 
     def load(self, cpu: int, addr: int, size: int) -> int:
         """Load `size` bytes (1, 2, 4, 8), big-endian, as CPU number `cpu`."""
         if addr < _ESB_BASE or addr >= self.mmio_end:
-            return self._load_memory(addr, size)
+            return self._load_memory(cpu, addr, size)
         if addr & (size - 1):
             return self._load_unaligned(cpu, addr, size)
-        return self._load_mmio(cpu, addr, size)
+        return self._load_mmio(cpu, addr, size) & (_ALL_ONES >> (64 - 8 * size))
 
     def store(self, cpu: int, addr: int, size: int, value: int) -> None:
         """Store `size` bytes (1, 2, 4, 8), big-endian, as CPU number `cpu`."""
         if addr < _ESB_BASE or addr >= self.mmio_end:
-            self._store_memory(addr, size, value)
+            if not self.memory.store(addr, size, value):
+                self._store_nowhere(cpu, addr, size, value)
         elif addr & (size - 1):
-            for at in range(size):
-                self._store_mmio(cpu, addr + at, 1, value >> 8 * (size - 1 - at) & 0xFF)
+            self._store_bytes(cpu, addr, size, value)
         else:
             self._store_mmio(cpu, addr, size, value)
 
-    def _load_memory(self, addr: int, size: int) -> int:
+    def _load_memory(self, cpu: int, addr: int, size: int) -> int:
         value = self.memory.load(addr, size)
         if value == 0 and self.memory.find(addr) is None:
-            self.refuse_unassigned("read", addr, size)
+            if addr & (size - 1):
+                return self._load_unaligned(cpu, addr, size)
+            self._refuse_unassigned("read", addr, size)
         return value
 
-    def _store_memory(self, addr: int, size: int, value: int) -> None:
-        if not self.memory.store(addr, size, value):
-            self.refuse_unassigned("write", addr, size)
+    def _store_nowhere(self, cpu: int, addr: int, size: int, value: int) -> None:
+        if addr & (size - 1):
+            self._store_bytes(cpu, addr, size, value)
+        else:
+            self._refuse_unassigned("write", addr, size)
 
     def _load_unaligned(self, cpu: int, addr: int, size: int) -> int:
         """Merge two aligned loads, as the processor of QEMU 7.2 does."""
-        shift = 8 * (addr & (size - 1))
+        bits = 8 * (addr & (size - 1))
         low = addr & ~(size - 1)
-        first = self._load_mmio(cpu, low, size)
-        second = self._load_mmio(cpu, low + size, size)
-        kept = first & ((1 << (8 * size - shift)) - 1)
-        return kept << shift | second >> (8 * size - shift)
+        first = self.load(cpu, low, size)
+        second = self.load(cpu, (low + size) & _ALL_ONES, size)
+        return (first & (_ALL_ONES >> (64 - 8 * size + bits))) << bits | second >> (8 * size - bits)
+
+    def _store_bytes(self, cpu: int, addr: int, size: int, value: int) -> None:
+        """Store byte by byte, as the processor of QEMU 7.2 does where it is not aligned."""
+        for at in range(size):
+            self.store(cpu, (addr + at) & _ALL_ONES, 1, value >> 8 * (size - 1 - at) & 0xFF)
+
+    # What a device does
+
+    def device_load(self, cpu: int, addr: int) -> int:
+        """Load 8 bytes as a device does while CPU `cpu` waits: in pieces that lie aligned."""
+        value, end = 0, addr + 8
+        while addr < end:
+            size = self._piece(addr, end - addr)
+            value = value << 8 * size | self.load(cpu, addr, size)
+            addr += size
+        return value
+
+    def device_store(self, cpu: int, addr: int, value: int) -> None:
+        """Store 8 bytes as a device does while CPU `cpu` waits: in pieces that lie aligned."""
+        end = addr + 8
+        while addr < end:
+            size = self._piece(addr, end - addr)
+            self.store(cpu, addr, size, value >> 8 * (end - addr - size) & (_ALL_ONES >> (64 - 8 * size)))
+            addr += size
+
+    def _piece(self, addr: int, left: int) -> int:
+        """Return the bytes of the next access; where nothing is, QEMU 7.2 makes none of 8."""
+        size = 8 if self._name(addr) else 4
+        while size > left or addr & (size - 1):
+            size >>= 1
+        return size
+
+    # Devices
+
+    def _name(self, addr: int) -> str:
+        """Return the name of the region that has an address, or nothing."""
+        if self.esb_on and _ESB_BASE <= addr < _ESB_BASE + self.source.size:
+            return _ESB_NAME
+        if self.tima_on and _TIMA_BASE <= addr < self.mmio_end:
+            return _TIMA_NAME
+        return _END_NAME if self.end_esb_on and self.end_base <= addr < self.end_base + self.ends.size else ""
 
     def _load_mmio(self, cpu: int, addr: int, size: int) -> int:
         if self.esb_on and addr - _ESB_BASE < self.source.size:
             if size != _ESB_ACCESS:
                 return self._refuse_size("read", addr - _ESB_BASE, size, _ESB_NAME)
             value = self.source.load(addr - _ESB_BASE)
-            if self.events.on:
-                self._tell_read(cpu, addr, size, value, _ESB_NAME)
-            return value
-        if self.tima_on and addr - _TIMA_BASE < _TIMA_SIZE and addr >= _TIMA_BASE:
+        elif self.tima_on and addr >= _TIMA_BASE and cpu >= 0:
             value = self.tima.load(cpu, addr - _TIMA_BASE, size)
-            if self.events.on:
-                self._tell_read(cpu, addr, size, value, _TIMA_NAME)
-            return value & (_ALL_ONES >> (64 - 8 * size))
-        return self._load_end(cpu, addr, size)
+        else:
+            return self._load_end(cpu, addr, size)
+        if self.events.on:
+            self._tell("memory_region_ops_read", cpu, addr, size, value)
+        return value
 
     def _load_end(self, cpu: int, addr: int, size: int) -> int:
-        if not self.end_esb_on or addr < self.end_base or addr - self.end_base >= self.ends.size:
-            self.refuse_unassigned("read", addr, size)
+        if self._name(addr) != _END_NAME:
+            self._refuse_unassigned("read", addr, size)
             return 0
         if size != _ESB_ACCESS:
             return self._refuse_size("read", addr - self.end_base, size, _END_NAME)
         value = self.ends.load(addr - self.end_base)
         if self.events.on:
-            self._tell_read(cpu, addr, size, value, _END_NAME)
+            self._tell("memory_region_ops_read", cpu, addr, size, value)
         return value
 
     def _store_mmio(self, cpu: int, addr: int, size: int, value: int) -> None:
         if self.esb_on and addr - _ESB_BASE < self.source.size:
-            self._store_esb(cpu, addr, size, value)
-        elif self.tima_on and addr - _TIMA_BASE < _TIMA_SIZE and addr >= _TIMA_BASE:
+            if size == _ESB_ACCESS:
+                if self.events.on:
+                    self._tell("memory_region_ops_write", cpu, addr, size, value)
+                self.source.store(addr - _ESB_BASE, value)
+            else:
+                self._refuse_size("write", addr - _ESB_BASE, size, _ESB_NAME)
+        elif self.tima_on and addr >= _TIMA_BASE and cpu >= 0:
             if self.events.on:
-                self._tell_write(cpu, addr, size, value, _TIMA_NAME)
+                self._tell("memory_region_ops_write", cpu, addr, size, value)
             self.tima.store(cpu, addr - _TIMA_BASE, size, value)
         else:
             self._store_end(cpu, addr, size, value)
 
-    def _store_esb(self, cpu: int, addr: int, size: int, value: int) -> None:
-        if size != _ESB_ACCESS:
-            self._refuse_size("write", addr - _ESB_BASE, size, _ESB_NAME)
-        else:
-            if self.events.on:
-                self._tell_write(cpu, addr, size, value, _ESB_NAME)
-            self.source.store(addr - _ESB_BASE, value)
-
     def _store_end(self, cpu: int, addr: int, size: int, value: int) -> None:
-        if not self.end_esb_on or addr < self.end_base or addr - self.end_base >= self.ends.size:
-            self.refuse_unassigned("write", addr, size)
+        if self._name(addr) != _END_NAME:
+            self._refuse_unassigned("write", addr, size)
         elif size != _ESB_ACCESS:
             self._refuse_size("write", addr - self.end_base, size, _END_NAME)
         else:
             if self.events.on:
-                self._tell_write(cpu, addr, size, value, _END_NAME)
+                self._tell("memory_region_ops_write", cpu, addr, size, value)
             self.ends.store(addr - self.end_base, value)
 
-    def _tell_read(self, cpu: int, addr: int, size: int, value: int, name: str) -> None:
-        self.events.report("memory_region_ops_read", cpu, addr, value, size, name)
+    # What is told. Compiled, these go through the class's table, which keeps them out of the functions above.
 
-    def _tell_write(self, cpu: int, addr: int, size: int, value: int, name: str) -> None:
-        self.events.report("memory_region_ops_write", cpu, addr, value, size, name)
+    def _tell(self, event: str, cpu: int, addr: int, size: int, value: int) -> None:
+        self.events.report(event, cpu, addr, value, size, self._name(addr))
 
     def _refuse_size(self, direction: str, offset: int, size: int, name: str) -> int:
         self.fault = True
-        if self.events.on:
-            self.events.report("invalid_size", direction, offset, size, name, _ESB_ACCESS, _ESB_ACCESS)
+        self.events.report("invalid_size", direction, offset, size, name, _ESB_ACCESS, _ESB_ACCESS)
         return 0
 
-    def refuse_unassigned(self, direction: str, addr: int, size: int) -> None:
-        """Log an access to an address where nothing is."""
+    def _refuse_unassigned(self, direction: str, addr: int, size: int) -> None:
         self.fault = True
-        if self.events.on:
-            self.events.report("unassigned", direction, addr, size)
+        self.events.report("unassigned", direction, addr, size)

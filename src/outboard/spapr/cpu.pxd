@@ -4,6 +4,7 @@ from outboard.spapr.bus cimport Bus
 from outboard.xive.presenter cimport Presenter
 
 cdef unsigned int _EXTERNAL
+cdef unsigned long long _ALL_ONES
 
 @cython.final
 cdef class Cpu:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 SIZES = (1, 2, 4, 8)
 HCALLS = {row.name: row.opcode for row in XIVE_HCALLS}
 _EXTERNAL = EXTERNAL
+_ALL_ONES = 0xFFFFFFFF_FFFFFFFF
 _OFFSETS = {row.op: TIMA_OS + row.offset for row in TIMA_OPS}
 _ACK, _SET_CPPR, _SET_PENDING = (_OFFSETS[op] for op in (TimaOp.ACCEPT_OS, TimaOp.SET_OS_CPPR, TimaOp.SET_OS_PENDING))
 
@@ -51,14 +52,14 @@ class Cpu:
             raise _misuse(addr, size, value) from None
 
     def _load(self, addr: int, size: int) -> int:
-        if (size != 1 and size != 2 and size != 4 and size != 8) or addr < 0 or addr >> 64:
+        if (size != 1 and size != 2 and size != 4 and size != 8) or addr < 0 or addr > _ALL_ONES:
             raise _misuse(addr, size, 0)
         if not self.presenter.enabled[self.index]:
             raise _unplugged(self.index)
         return self.bus.load(self.index, addr, size)
 
     def _store(self, addr: int, size: int, value: int) -> None:
-        if (size != 1 and size != 2 and size != 4 and size != 8) or addr < 0 or addr >> 64:
+        if (size != 1 and size != 2 and size != 4 and size != 8) or addr < 0 or addr > _ALL_ONES:
             raise _misuse(addr, size, value)
         if value < 0 or value >> 4 * size >> 4 * size:
             raise _misuse(addr, size, value)

@@ -241,29 +241,16 @@ def esb(xive: "SpaprXive", cpu: int, flags: int, lisn: int, offset: int, data: i
     if offset > 1 << xive.source.shift or (not xive.flavour.esb_reaches_neighbour and offset >= page):
         return (H.P3,)
     addr = ESB_BASE + (lisn << xive.source.shift) + (page if xive.two_pages else 0) + offset
-    store = bool(flags & IntEsb.STORE)
-    value = _access_esb(xive, cpu, addr, store, words.swap(data, 8) if xive.swaps else data)
-    if value is None:
+    value, bus = ALL_ONES, xive.bus
+    bus.fault = False
+    if flags & IntEsb.STORE:
+        bus.device_store(cpu, addr, words.swap(data, 8) if xive.swaps else data)
+    else:
+        value = bus.device_load(cpu, addr)
+    if bus.fault:
         xive.events.report("esb_failed", addr)
         return (H.HARDWARE,)
-    if store:
-        return H.SUCCESS, ALL_ONES
     return H.SUCCESS, words.swap(value, 8) if xive.swaps else value
-
-
-def _access_esb(xive: "SpaprXive", cpu: int, addr: int, store: bool, data: int) -> int | None:
-    """Access 8 bytes of the bus as a device would: in aligned pieces. None where the bus refuses one."""
-    bus, left, value = xive.bus, 8, 0
-    bus.fault = False
-    while left:
-        size = min(addr & -addr, 1 << (left.bit_length() - 1), 8)
-        left -= size
-        if store:
-            bus.store(cpu, addr, size, data >> 8 * left & ((1 << 8 * size) - 1))
-        else:
-            value = value << 8 * size | bus.load(cpu, addr, size)
-        addr += size
-    return None if bus.fault else value
 
 
 def sync(xive: "SpaprXive", cpu: int, flags: int, lisn: int) -> Answer:

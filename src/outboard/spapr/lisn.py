@@ -3,7 +3,7 @@
 Source: QEMU docs/specs/ppc-spapr-xive, "IRQ number space".
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from outboard.spec.papr import EPOW, HOTPLUG, IPIS, LISN_SPACE, MSI, PHB_INTX, VIO
 
@@ -18,11 +18,11 @@ def phb_intx(index: int, pin: int) -> int:
 
 
 def at_start(nr_servers: int, consoles: int = 1) -> Iterator[Claim]:
-    """Yield what a machine claims before its guest runs: IPIs, EPOW, hotplug, consoles, the first PHB's INTx."""
+    """Yield what a machine claims before its guest runs: IPIs, EPOW, hotplug, consoles, NVRAM, the first PHB's INTx."""
     yield from ((lisn, False) for lisn in range(IPIS.first, nr_servers))
     yield EPOW.first, False
     yield HOTPLUG.first, False
-    yield from ((VIO.first + number, False) for number in range(consoles))
+    yield from ((VIO.first + number, False) for number in range(consoles + 1))
     yield from ((phb_intx(0, pin), True) for pin in range(INTX_PER_PHB))
 
 
@@ -41,3 +41,14 @@ def use(lisn: int) -> str:
     if row is VIO:
         return f"VIO device {lisn - row.first}"
     return "PCI MSI" if row is MSI else row.use
+
+
+def span(numbers: Iterable[int]) -> str:
+    """Return numbers as ranges."""
+    parts: list[list[int]] = []
+    for value in sorted(numbers):
+        if parts and parts[-1][1] == value - 1:
+            parts[-1][1] = value
+        else:
+            parts.append([value, value])
+    return ", ".join(str(low) if low == high else f"{low} to {high}" for low, high in parts) or "none"

@@ -30,13 +30,14 @@ from outboard.xive.tima import Tima
 MAX_CPUS = 4096
 MAX_SERVERS = 0x1000
 """IPIs have the LISNs below this, one for each server."""
-RAM_SIZE = 256 << 20
+RAM_SIZE = 32 << 20
+"""Bytes of the RAM that a controller gets when it is given none."""
 
 
-def ram(size: int = RAM_SIZE) -> GuestMemory:
-    """Return guest memory of `size` bytes from address 0; what is never written takes no room."""
+def ram(size: int = RAM_SIZE, buffer: memoryview | None = None) -> GuestMemory:
+    """Return guest memory from address 0: `buffer`, or `size` bytes of its own."""
     memory = GuestMemory()
-    memory.add(Region(0, 0, memoryview(bytearray(size))))
+    memory.add(Region(0, 0, memoryview(bytearray(size)) if buffer is None else buffer))
     return memory
 
 
@@ -44,9 +45,10 @@ class SpaprXive:
     """A pseries machine's XIVE.
 
     cpus: vCPUs at the start; max_cpus: how many there may be; vsmt: distance of their ids. memory: where the event
-    queues are; without one the controller has RAM of its own, which is part of its snapshots. sources: (LISN, is LSI)
-    of what is claimed at the start. negotiated: whether XIVE exploitation was, so that hypercalls work.
-    host_byteorder: "little" or "big", of the host whose emulator is imitated; it shows in flavours that leak it.
+    queues are; without one the controller has RAM of its own from address 0, which is part of its snapshots: `buffer`,
+    all zero, or 32 MiB. sources: (LISN, is LSI) of what is claimed at the start. negotiated: whether XIVE exploitation
+    was, so that hypercalls work. host_byteorder: "little" or "big", of the host whose emulator is imitated; it shows in
+    flavours that leak it. esb_shift, source_flags: as `Source` takes them.
     Raises LocalError when these do not fit together.
     """
 
@@ -57,6 +59,7 @@ class SpaprXive:
         max_cpus: int | None = None,
         vsmt: int = 1,
         memory: GuestMemory | None = None,
+        buffer: memoryview | None = None,
         sources: Iterable[lisn.Claim] | None = None,
         negotiated: bool = True,
         flavour: Flavour = QEMU_7_2,
@@ -82,7 +85,7 @@ class SpaprXive:
         self.reporting_lines = array("Q", [hcalls.ALL_ONES]) * max_cpus
         self.order: list[int] = []
         self._own_memory = memory is None
-        self.memory = ram() if memory is None else memory
+        self.memory = ram(buffer=buffer) if memory is None else memory
         self._pages = PageLog(self.memory.regions[0]) if self._own_memory else None
         self._build(max_cpus, esb_shift, source_flags)
         self.cpus = [Cpu(self, index) for index in range(max_cpus)]
@@ -118,14 +121,14 @@ class SpaprXive:
     def cpu(self, index: int) -> Cpu:
         """Return a plugged vCPU by its index. Raises LocalError when there is none."""
         if not self.is_plugged(index):
-            raise LocalError(f"no CPU {index}; there are {', '.join(map(str, self.order))}")
+            raise LocalError(f"no CPU {index}; there are {lisn.span(self.order)}")
         return self.cpus[index]
 
     def plug(self, index: int) -> None:
         """Plug a vCPU; its context is reset. Raises LocalError when it is there, or may not be."""
         if not 0 <= index < len(self.cpus) or self.is_plugged(index):
-            free = [str(free) for free in range(len(self.cpus)) if not self.is_plugged(free)]
-            raise LocalError(f"CPU {index} cannot be plugged; free are {', '.join(free) or 'none'}")
+            free = lisn.span(free for free in range(len(self.cpus)) if not self.is_plugged(free))
+            raise LocalError(f"CPU {index} cannot be plugged; free: {free}")
         self.order.append(index)
         self._place(index, plugged=True)
 

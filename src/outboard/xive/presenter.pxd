@@ -53,6 +53,7 @@ cdef class Presenter:
     cpdef int set_pending(self, unsigned int thread, unsigned int ring, unsigned int priority) except -1
     @cython.locals(at=cython.uint)
     cpdef int notify(self, unsigned int thread, unsigned int ring) except -1
+    cdef int _tell(self, str event, unsigned int thread, unsigned int ring, unsigned int cppr) except -1
     cpdef int lower(self, unsigned int thread, unsigned int ring) except -1
     @cython.locals(at=cython.uint, nsr=cython.uint, taken=cython.uint, cppr=cython.uint)
     cpdef unsigned int accept(self, unsigned int thread, unsigned int ring) except? 0xdeadbeef

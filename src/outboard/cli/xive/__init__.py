@@ -1,0 +1,1 @@
+"""`outboard xive`: recordings replayed, and a prompt on a controller."""
