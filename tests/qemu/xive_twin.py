@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from outboard.guest.ram import ram
 from outboard.machine import xive_trace
 from outboard.qemu import Qemu, QemuBinary, QemuCommand
-from outboard.spapr.xive import ram
 from outboard.spec.papr import ESB_BASE, TIMA_BASE
 from outboard.spec.xive import TIMA_SIZE
 from tests.qemu import witnesses

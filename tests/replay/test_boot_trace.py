@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from outboard.errors import ProtocolError
+from outboard.guest.ram import ram
 from outboard.machine.xive_trace import CLAIM, Divergence, Entry, Replay, machine, read
-from outboard.spapr.xive import SpaprXive, ram
+from outboard.spapr.xive import SpaprXive
 from outboard.xive.events import GUEST_ERROR, TRACE
 
 TRACES = Path(__file__).parents[1] / "vectors" / "xive" / "traces"

@@ -6,8 +6,9 @@ import re
 import pytest
 
 from outboard.errors import LocalError
+from outboard.guest.ram import ram
 from outboard.spapr.explain import explain
-from outboard.spapr.xive import SpaprXive, ram
+from outboard.spapr.xive import SpaprXive
 from outboard.spec.papr import TIMA_BASE
 from outboard.spec.xive import END
 
@@ -173,7 +174,7 @@ def test_a_queue_that_notifies_once():
 
 
 def test_a_queue_whose_memory_went():
-    memory = ram()
+    memory = ram(256 << 20)
     xive = machine(memory=memory)
     region = memory.regions[0]
     memory.remove(region.guest_addr, region.size, region.user_addr)

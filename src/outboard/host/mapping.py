@@ -1,4 +1,4 @@
-"""Mapping memory: what another process shares by fd, and our own."""
+"""Mapping memory that another process shares by fd."""
 
 import fcntl
 import mmap
@@ -8,17 +8,6 @@ import weakref
 
 import outboard.host.sigbus as sigbus
 from outboard.errors import LocalError
-
-
-def anonymous(size: int) -> memoryview:
-    """Return `size` bytes of memory that are zero; pages that are never touched take no room.
-
-    Raises LocalError when there is not so much.
-    """
-    try:
-        return memoryview(mmap.mmap(-1, size))
-    except (OSError, ValueError, OverflowError) as error:
-        raise LocalError(f"no memory of {size} bytes: {error}") from None
 
 
 def map_shared(fd: int, offset: int, size: int) -> memoryview:

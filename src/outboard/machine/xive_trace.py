@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 from outboard.errors import LocalError, OutboardError, ProtocolError
 from outboard.guest.memory import GuestMemory
-from outboard.host.mapping import anonymous
 from outboard.spapr.cpu import SIZES
 from outboard.spapr.events import FORMATS, shown, trace_name
 from outboard.spapr.xive import SpaprXive
@@ -125,7 +124,7 @@ def machine(
         max_cpus=max_cpus,
         vsmt=vsmt,
         memory=memory,
-        buffer=anonymous(RAM_SIZE) if memory is None else None,
+        ram_size=RAM_SIZE,
         sources=(),
         negotiated=False,
     )

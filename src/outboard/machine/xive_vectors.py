@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from outboard.errors import LocalError, OutboardError
-from outboard.host.mapping import anonymous
 from outboard.spapr.flavours import QEMU_7_2, Flavour
 from outboard.spapr.xive import SpaprXive
 
@@ -81,7 +80,7 @@ def build(meta: dict[str, Any], flavour: Flavour = QEMU_7_2) -> SpaprXive:
         len(meta["servers"]),
         max_cpus=meta["maxcpus"],
         vsmt=meta["vsmt"],
-        buffer=anonymous(int(meta["ram_size"], 16)),
+        ram_size=int(meta["ram_size"], 16),
         sources=[(lisn, bool(is_lsi)) for lisn, is_lsi in meta["sources"]],
         negotiated=meta["setup"].get("cas", True),
         flavour=flavour,

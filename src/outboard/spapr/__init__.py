@@ -3,6 +3,6 @@
 from outboard.spapr.cpu import Cpu
 from outboard.spapr.flavours import FLAVOURS, PAPR, QEMU_7_2
 from outboard.spapr.snapshot import Snapshot
-from outboard.spapr.xive import SpaprXive, ram
+from outboard.spapr.xive import SpaprXive
 
-__all__ = ["FLAVOURS", "PAPR", "QEMU_7_2", "Cpu", "Snapshot", "SpaprXive", "ram"]
+__all__ = ["FLAVOURS", "PAPR", "QEMU_7_2", "Cpu", "Snapshot", "SpaprXive"]

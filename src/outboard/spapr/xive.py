@@ -10,8 +10,9 @@ from array import array
 from collections.abc import Iterable
 
 from outboard.errors import LocalError
-from outboard.guest.memory import GuestMemory, Region
+from outboard.guest.memory import GuestMemory
 from outboard.guest.pages import PageLog
+from outboard.guest.ram import ram
 from outboard.spapr import hcalls, lisn, pic
 from outboard.spapr.bus import Bus
 from outboard.spapr.cpu import Cpu
@@ -30,23 +31,16 @@ from outboard.xive.tima import Tima
 MAX_CPUS = 4096
 MAX_SERVERS = 0x1000
 """IPIs have the LISNs below this, one for each server."""
-RAM_SIZE = 32 << 20
+RAM_SIZE = 256 << 20
 """Bytes of the RAM that a controller gets when it is given none."""
-
-
-def ram(size: int = RAM_SIZE, buffer: memoryview | None = None) -> GuestMemory:
-    """Return guest memory from address 0: `buffer`, or `size` bytes of its own."""
-    memory = GuestMemory()
-    memory.add(Region(0, 0, memoryview(bytearray(size)) if buffer is None else buffer))
-    return memory
 
 
 class SpaprXive:
     """A pseries machine's XIVE.
 
     cpus: vCPUs at the start; max_cpus: how many there may be; vsmt: distance of their ids. memory: where the event
-    queues are; without one the controller has RAM of its own from address 0, which is part of its snapshots: `buffer`,
-    all zero, or 32 MiB. sources: (LISN, is LSI) of what is claimed at the start. negotiated: whether XIVE exploitation
+    queues are; without it the controller has `ram_size` bytes of its own from address 0, which are part of its
+    snapshots. sources: (LISN, is LSI) of what is claimed at the start. negotiated: whether XIVE exploitation
     was, so that hypercalls work. host_byteorder: "little" or "big", of the host whose emulator is imitated; it shows in
     flavours that leak it. esb_shift, source_flags: as `Source` takes them.
     Raises LocalError when these do not fit together.
@@ -59,7 +53,7 @@ class SpaprXive:
         max_cpus: int | None = None,
         vsmt: int = 1,
         memory: GuestMemory | None = None,
-        buffer: memoryview | None = None,
+        ram_size: int = RAM_SIZE,
         sources: Iterable[lisn.Claim] | None = None,
         negotiated: bool = True,
         flavour: Flavour = QEMU_7_2,
@@ -85,7 +79,7 @@ class SpaprXive:
         self.reporting_lines = array("Q", [hcalls.ALL_ONES]) * max_cpus
         self.order: list[int] = []
         self._own_memory = memory is None
-        self.memory = ram(buffer=buffer) if memory is None else memory
+        self.memory = ram(ram_size) if memory is None else memory
         self._pages = PageLog(self.memory.regions[0]) if self._own_memory else None
         self._build(max_cpus, esb_shift, source_flags)
         self.cpus = [Cpu(self, index) for index in range(max_cpus)]

@@ -123,7 +123,6 @@ def shell(options: argparse.Namespace) -> int:
     """Run the shell; return the exit code."""
     from outboard.cli.xive import shell as prompt
     from outboard.cli.xive.session import Session
-    from outboard.host.mapping import anonymous
     from outboard.spapr.xive import SpaprXive
 
     _take_any_text()
@@ -133,7 +132,7 @@ def shell(options: argparse.Namespace) -> int:
         vsmt=options.vsmt,
         flavour=_flavour(options),
         host_byteorder=options.host_byteorder,
-        buffer=anonymous(SHELL_RAM),
+        ram_size=SHELL_RAM,
     )
     session = Session(xive)
     if options.script is not None:
