@@ -90,7 +90,7 @@ def test_an_interrupt_from_setup_to_eoi():
         "target 1, priority 6: 16384 entries at 0x1010000, next 2, generation 1, every event notifies",
         "        0  @1010000  80000010  generation 1, EISN 0x10",
         "        1  @1010004  80000010  generation 1, EISN 0x10",
-        " ^      2  @2010008  00000000  generation 0, EISN 0x0",
+        " ^      2  @1010008  00000000  generation 0, EISN 0x0",
     ]
 
 

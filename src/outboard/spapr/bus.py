@@ -58,10 +58,11 @@ class Bus:
 
     def _load_memory(self, cpu: int, addr: int, size: int) -> int:
         value = self.memory.load(addr, size)
-        if value == 0 and self.memory.find(addr) is None:
+        if value == 0:  # of memory, or of what is none, or begins or ends there
             if addr & (size - 1):
                 return self._load_unaligned(cpu, addr, size)
-            self._refuse_unassigned("read", addr, size)
+            if self.memory.find(addr) is None:
+                self._refuse_unassigned("read", addr, size)
         return value
 
     def _store_nowhere(self, cpu: int, addr: int, size: int, value: int) -> None:

@@ -47,11 +47,9 @@ class EndSource:
         return value
 
     def _refuse(self, event: str, blk: int, idx: int) -> int:
-        if self.events.on:
-            self.events.tell(event, blk, idx)
+        self.events.tell(event, blk, idx)
         return _ALL_ONES
 
     def store(self, addr: int, value: int) -> None:
         """Refuse a store; the pages take none."""
-        if self.events.on:
-            self.events.tell("end_esb_store", addr)
+        self.events.tell("end_esb_store", addr)

@@ -167,8 +167,7 @@ class Presenter:
                     found = entry >> 2
                     ring = entry & 3
                 elif found != entry >> 2:
-                    if self.events.on:
-                        self.events.tell("duplicate_nvt", nvt_blk, nvt_idx)
+                    self.events.tell("duplicate_nvt", nvt_blk, nvt_idx)
                     return _SEVERAL
                 elif ring < entry & 3:  # of one thread's rings, PHYS comes before POOL and POOL before OS
                     ring = entry & 3
@@ -195,7 +194,7 @@ class Presenter:
                 self.events.tell("xive_presenter_notify", nvt_blk, nvt_idx, at & 0x30)
             self.ipb_update(at >> 6, at & 0x30, self._bits[priority])
             return True
-        if at == _NOWHERE and self.says_undispatched and self.events.on:
+        if at == _NOWHERE and self.says_undispatched:
             self.events.tell("not_dispatched", nvt_blk, nvt_idx)
         return False
 

@@ -110,8 +110,7 @@ class Router(Notifier):
         """Route an event of source `lisn`; without `pq_checked` its PQ transition is made here first."""
         blk, idx = lisn >> _BLOCK_SHIFT, lisn & _INDEX
         if not self.get_eas(blk, idx):
-            if self.events.on:
-                self.events.tell("unknown_lisn", lisn)
+            self.events.tell("unknown_lisn", lisn)
         elif pq_checked or self._trigger(blk, idx):
             self._route(lisn, self.eas)
 
@@ -122,8 +121,7 @@ class Router(Notifier):
 
     def _route(self, lisn: int, eas: int) -> None:
         if not eas & _EAS_VALID:
-            if self.events.on:
-                self.events.tell("invalid_lisn", lisn)
+            self.events.tell("invalid_lisn", lisn)
         elif not eas & _EAS_MASKED:
             self.end_notify(
                 (eas & _EAS_BLOCK) >> _EAS_BLOCK_SHIFT, (eas & _EAS_INDEX) >> _EAS_INDEX_SHIFT, eas & _EAS_DATA
@@ -145,8 +143,7 @@ class Router(Notifier):
             if to_blk == mark_blk and to_idx == mark_idx:
                 returns += 1
                 if returns == 2:
-                    if self.events.on:
-                        self.events.tell("endless_escalation", blk, idx)
+                    self.events.tell("endless_escalation", blk, idx)
                     break
             hops += 1
             if hops == lap:  # mark this place, and look out for it twice as long
@@ -156,13 +153,11 @@ class Router(Notifier):
     def _notify_one(self, blk: int, idx: int, data: int, end: End) -> bool:
         """Notify one END, read into `end`; true when it escalates."""
         if not self.get_end(blk, idx, end):
-            if self.events.on:
-                self.events.tell("no_end", blk, idx)
+            self.events.tell("no_end", blk, idx)
             return False
         if not end.w0 & _VALID:
-            if self.events.on:
-                self.events.tell("xive_router_end_notify", blk, idx, data)
-                self.events.tell("invalid_end", blk, idx)
+            self.events.tell("xive_router_end_notify", blk, idx, data)
+            self.events.tell("invalid_end", blk, idx)
             return False
         if end.w0 & _ENQUEUE:
             self.enqueue(end, data)
@@ -183,7 +178,7 @@ class Router(Notifier):
             if index == 0:
                 end.w1 ^= _GENERATION
             end.w1 = (end.w1 & ~_PAGE_OFF) | (index & _PAGE_OFF)  # of a queue larger than the field can count
-        elif self.events.on:
+        else:
             self.events.tell("enqueue_failed", addr)
 
     def _coalesce(self, blk: int, idx: int, end: End, mask: int, shift: int) -> bool:
@@ -213,20 +208,17 @@ class Router(Notifier):
     def _nvt(self, blk: int, idx: int) -> bool:
         """Read a valid NVT."""
         if not self.get_nvt(blk, idx):
-            if self.events.on:
-                self.events.tell("no_nvt", blk, idx)
+            self.events.tell("no_nvt", blk, idx)
             return False
         if not self.nvt_w0 & _NVT_VALID:
-            if self.events.on:
-                self.events.tell("invalid_nvt", blk, idx)
+            self.events.tell("invalid_nvt", blk, idx)
             return False
         return True
 
     def _record(self, blk: int, idx: int, nvt_blk: int, nvt_idx: int, user: bool, priority: int) -> bool:
         """Record an event in the backlog of its NVT; user-level events have none."""
         if user:
-            if self.events.on:
-                self.events.tell("f1_backlog", blk, idx)
+            self.events.tell("f1_backlog", blk, idx)
             return False
         bit = 0x80 >> priority if priority < 8 else 0
         self.write_nvt_w4(nvt_blk, nvt_idx, self.nvt_w4 | bit << _NVT_IPB_SHIFT)
@@ -235,8 +227,7 @@ class Router(Notifier):
     def resend(self, blk: int, idx: int) -> int:
         """Take the backlog of an NVT: return its IPB and clear it there, or return -1 when there is no such NVT."""
         if not self.get_nvt(blk, idx):
-            if self.events.on:
-                self.events.tell("push_unknown", blk, idx)
+            self.events.tell("push_unknown", blk, idx)
             return -1
         ipb = (self.nvt_w4 & _NVT_IPB) >> _NVT_IPB_SHIFT
         if ipb:

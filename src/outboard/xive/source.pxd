@@ -43,6 +43,5 @@ cdef class Source:
     cpdef unsigned long long load(self, unsigned long long addr) except? 0xdeadbeef
     @cython.locals(srcno=cython.uint, offset=cython.uint)
     cpdef int store(self, unsigned long long addr, unsigned long long value) except -1
-    cdef int _tell(self, str event, unsigned long long a, unsigned long long b, unsigned long long c) except -1
     @cython.final
     cdef int _store_eoi(self, unsigned int srcno) except -1

@@ -115,13 +115,13 @@ class Source:
             return True
         old = self.set_pq(srcno, triggered(self.status[srcno] & _PQ))
         if old != _RESET and old != _OFF and self.is_lsi(srcno):
-            self._tell("lsi_queued", srcno, 0, 0)
+            self.events.tell("lsi_queued", srcno)
         return old == _RESET
 
     def eoi(self, srcno: int) -> bool:
         """End the interrupt; true when an event is to be forwarded again."""
         if self.flags & _PQ_DISABLE and self._unchecked(srcno):
-            self._tell("no_eoi", srcno, 0, 0)
+            self.events.tell("no_eoi", srcno)
             return False
         old = self.set_pq(srcno, ended(self.status[srcno] & _PQ))
         if self.status[srcno] & _ASSERTED and self.is_lsi(srcno):
@@ -152,7 +152,7 @@ class Source:
         srcno = addr >> self.shift
         offset = addr & _OFFSET_MASK
         if self.page_bit and not addr & self.page_bit:
-            self._tell("trigger_page_load", srcno, addr, 0)
+            self.events.tell("trigger_page_load", srcno, addr)
             return _ALL_ONES
         value = 0
         if offset < _LOAD_GET:
@@ -164,7 +164,7 @@ class Source:
         else:
             value = self.set_pq(srcno, (offset >> 8) & 3)
         if self.events.on:
-            self._tell("xive_source_esb_read", addr, srcno, value)
+            self.events.tell("xive_source_esb_read", addr, srcno, value)
         return value
 
     def store(self, addr: int, value: int) -> None:
@@ -172,7 +172,7 @@ class Source:
         srcno = addr >> self.shift
         offset = addr & _OFFSET_MASK
         if self.events.on:
-            self._tell("xive_source_esb_write", addr, srcno, value)
+            self.events.tell("xive_source_esb_write", addr, srcno, value)
         if (self.page_bit and not addr & self.page_bit) or offset < _STORE_EOI:
             if self.trigger(srcno):
                 self.forward(srcno)
@@ -183,11 +183,8 @@ class Source:
         else:
             self.set_pq(srcno, (offset >> 8) & 3)
 
-    def _tell(self, event: str, a: int, b: int, c: int) -> None:
-        self.events.tell(event, a, b, c)  # compiled, a call through the class's table: it stays out of its callers
-
     def _store_eoi(self, srcno: int) -> None:
         if not self.flags & _HAS_STORE_EOI:
-            self._tell("no_store_eoi", srcno, 0, 0)
+            self.events.tell("no_store_eoi", srcno)
         elif self.eoi(srcno):
             self.forward(srcno)

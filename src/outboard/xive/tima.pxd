@@ -28,7 +28,6 @@ cdef class Tima:
     cpdef unsigned long long load(self, unsigned int thread, unsigned int offset, int size) except? 0xdeadbeef
     @cython.locals(op=cython.uint)
     cpdef int store(self, unsigned int thread, unsigned int offset, int size, unsigned long long value) except -1
-    cdef int _tell(self, str event, unsigned long long a, unsigned long long b, unsigned long long c) except -1
     @cython.final
     cdef unsigned long long _perform_load(self, unsigned int op, unsigned int thread, int size) except? 0xdeadbeef
     @cython.final

@@ -80,28 +80,25 @@ class Tima:
         if op:
             value = self._perform_load(op, thread, size)
         elif offset & _SPECIAL:
-            self._tell("tima_special_load", offset, 0, 0)
+            self.events.tell("tima_special_load", offset)
             return _ALL_ONES
         else:
             value = self._raw_load(thread, offset, size)
         if self.events.on:
-            self._tell("xive_tctx_tm_read", offset, size, value)
+            self.events.tell("xive_tctx_tm_read", offset, size, value)
         return value
 
     def store(self, thread: int, offset: int, size: int, value: int) -> None:
         """Store `size` aligned bytes at `offset` of the TIMA as `thread`."""
         if self.events.on:
-            self._tell("xive_tctx_tm_write", offset, size, value)
+            self.events.tell("xive_tctx_tm_write", offset, size, value)
         op = self._stores[(offset >> 16 & 3) << 16 | (offset & _OFFSET_MASK) << 4 | size]
         if op:
             self._perform_store(op, thread, value)
         elif offset & _SPECIAL:
-            self._tell("tima_store", offset, 0, 0)
+            self.events.tell("tima_store", offset)
         else:
             self._raw_store(thread, offset, size, value)
-
-    def _tell(self, event: str, a: int, b: int, c: int) -> None:
-        self.events.tell(event, a, b, c)  # compiled, a call through the class's table: it stays out of its callers
 
     # Special operations. Compiled, these ladders are jump tables; the rows that they serve are `spec.xive.TIMA_OPS`.
 
@@ -137,7 +134,7 @@ class Tima:
     def pull_os(self, thread: int) -> int:
         """Take the OS context off the thread: its CAM line no longer matches, its line falls. Return word 2."""
         w2 = self.presenter.w2(thread, _OS)
-        if not w2 & _VALID and self.events.on:
+        if not w2 & _VALID:
             self.events.tell("pull_invalid", (w2 & _CAM_BLOCK) >> _CAM_BLOCK_SHIFT, w2 & _CAM_INDEX)
         self.presenter.set_w2(thread, _OS, w2 & ~_VALID)
         self.presenter.lower(thread, _OS)
@@ -168,7 +165,7 @@ class Tima:
     def _raw_load(self, thread: int, offset: int, size: int) -> int:
         mask = self._permitted(self._readable, offset, size)
         if not mask:
-            self._tell("tima_load", offset, 0, 0)
+            self.events.tell("tima_load", offset)
             return _ALL_ONES
         return words.load_be(self.rings, thread * _SIZE + (offset & 0x3F), size) & mask
 
@@ -180,4 +177,4 @@ class Tima:
             words.store_be(self.rings, at, size, (old & ~mask) | (value & mask))
             self.presenter.reindex(thread)
         else:
-            self._tell("tima_store", offset, 0, 0)
+            self.events.tell("tima_store", offset)

@@ -1,0 +1,31 @@
+"""Every hypercall, return code and number of the pseries machine, against the hand-typed tables."""
+
+from outboard.spec import papr
+from tests.spec import declared
+from tests.vectors import papr as table
+
+
+def test_nothing_is_declared_that_the_tables_lack():
+    ranges = {name for name, *_ in table.LISNS}
+    assert set(declared.public(papr)) == {
+        *(*table.ENUMS, *table.NUMBERS, *ranges),
+        *("Hcall", "LisnRange", "LISN_SPACE", "XIVE_HCALLS"),
+    }
+
+
+def test_names_have_the_document_s_numbers():
+    assert declared.enums(papr) == table.ENUMS
+    assert declared.numbers(papr) == table.NUMBERS
+
+
+def test_hypercalls_are_the_document_s():
+    rows = papr.XIVE_HCALLS
+    assert [(row.opcode, row.name, len(row.arguments), len(row.results), row.flags) for row in rows] == table.HCALLS
+    assert all(row.arguments[0] == "flags" for row in rows)
+
+
+def test_interrupt_numbers_are_the_document_s():
+    ranges = [(name, *getattr(papr, name)[:2], getattr(papr, name).lsi) for name, *_ in table.LISNS]
+    assert ranges == table.LISNS
+    assert [(row.first, row.last, row.lsi) for row in papr.LISN_SPACE] == [row[1:] for row in table.LISNS]
+    assert all(row.use for row in papr.LISN_SPACE)

@@ -1,0 +1,62 @@
+"""Hypercalls of the XIVE exploitation mode, return codes, and the numbers of the pseries machine.
+
+Sources: LoPAPR, "XIVE exploitation mode"; QEMU docs/specs/ppc-spapr-xive, and what QEMU 7.2 answers.
+"""
+
+ENUMS = {
+    "H": {
+        "SUCCESS": 0,
+        "HARDWARE": -1,
+        "FUNCTION": -2,
+        "PRIVILEGE": -3,
+        "PARAMETER": -4,
+        "P2": -55,
+        "P3": -56,
+        "P4": -57,
+        "P5": -58,
+        "MULTI_THREADS_ACTIVE": -9005,
+    },
+    "SourceInfo": {"USE_H_INT_ESB": 8, "LSI": 4, "TRIGGER_PAGE": 2, "STORE_EOI": 1},
+    "SetSourceConfig": {"SET_EISN": 2, "MASK": 1},
+    "SetQueueConfig": {"ALWAYS_NOTIFY": 1},
+    "GetQueueConfig": {"DEBUG": 1},
+    "QueueConfig": {"ALWAYS_NOTIFY": 1, "GENERATION": 2},
+    "IntEsb": {"STORE": 1},
+}
+
+# Number, name, arguments and results from R4 on, the flags that may be set.
+HCALLS = [
+    (0x3A8, "H_INT_GET_SOURCE_INFO", 2, 4, 0x0),
+    (0x3AC, "H_INT_SET_SOURCE_CONFIG", 5, 0, 0x3),
+    (0x3B0, "H_INT_GET_SOURCE_CONFIG", 2, 3, 0x0),
+    (0x3B4, "H_INT_GET_QUEUE_INFO", 3, 2, 0x0),
+    (0x3B8, "H_INT_SET_QUEUE_CONFIG", 5, 0, 0x1),
+    (0x3BC, "H_INT_GET_QUEUE_CONFIG", 3, 4, 0x1),
+    (0x3C0, "H_INT_SET_OS_REPORTING_LINE", 2, 0, 0x0),
+    (0x3C4, "H_INT_GET_OS_REPORTING_LINE", 2, 1, 0x0),
+    (0x3C8, "H_INT_ESB", 4, 1, 0x1),
+    (0x3CC, "H_INT_SYNC", 2, 0, 0x0),
+    (0x3D0, "H_INT_RESET", 1, 0, 0x0),
+]
+
+# Name, first, last, whether its input is a level.
+LISNS = [
+    ("IPIS", 0x0000, 0x0FFF, False),
+    ("EPOW", 0x1000, 0x1000, False),
+    ("HOTPLUG", 0x1001, 0x1001, False),
+    ("VIO", 0x1100, 0x11FF, False),
+    ("PHB_INTX", 0x1200, 0x127B, True),
+    ("MSI", 0x1300, 0x1FFF, False),
+]
+
+NUMBERS = {
+    "NR_IRQS": 0x2000,
+    "NVT_BASE": 0x400,
+    "NR_PRIORITIES": 8,
+    "HV_PRIORITY": 7,
+    "ESB_BASE": 0x0006010000000000,
+    "END_ESB_SIZE": 0x40000000,
+    "TIMA_BASE": 0x0006030203180000,
+    "ESB_SHIFT": 17,
+    "END_ESB_SHIFT": 16,
+}
