@@ -78,14 +78,21 @@ class Guest:
 
     def do(self, what: int, *registers: int) -> list[int]:
         """One of `DOES`, with R3 and up; the registers afterwards."""
+        return self.call(ENTRY + 4 * (len(START) + len(LOOP) + 1 + 2 * DOES.index(what)), *registers)
+
+    def call(self, at: int, *registers: int, every_s: float = 0) -> list[int]:
+        """The code at an address, up to its return, with R3 and up; the registers afterwards.
+
+        every_s: time between looks whether it is done; each look keeps the guest from its devices for a moment.
+        """
         memory = self.vm.qtest
         values = [*registers, *(0,) * (len(REGISTERS) - len(registers))]
         memory.write(MAILBOX + FIRST, struct.pack(f">{len(values)}Q", *values))
-        at = ENTRY + 4 * (len(START) + len(LOOP) + 1 + 2 * DOES.index(what))
         memory.write(MAILBOX, struct.pack(">I", at))
         deadline = time.monotonic() + TIMEOUT
         while memory.read(MAILBOX, 4) != bytes(4):
             assert time.monotonic() < deadline, "the guest does not answer"
+            time.sleep(every_s)
         return list(struct.unpack(f">{len(values)}Q", memory.read(MAILBOX + FIRST, 8 * len(values))))
 
     def load(self, addr: int, size: int) -> int:

@@ -17,7 +17,7 @@ cdef class Batch:
     cdef unsigned long long[::1] registers
     cdef unsigned char[::1] plugged
 
-    @cython.locals(at=size_t, op=cython.uint, size=cython.uint, cpu=cython.uint, threads=cython.uint,
+    @cython.locals(at=size_t, op=cython.uint, size=cython.uint, cpu=cython.uint, threads=cython.uint, known=cython.uint,
                    ops='const unsigned char[::1]', cpus='const unsigned short[::1]', sizes='const unsigned char[::1]',
                    values='const unsigned long long[::1]', plugged='unsigned char[::1]')
     cpdef int _check(self, object xive) except -1

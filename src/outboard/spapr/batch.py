@@ -79,11 +79,14 @@ class Batch:
         self.plugged = xive.presenter.tables()["enabled"]
         ops, cpus, sizes, values, plugged = self.ops, self.cpus, self.sizes, self.values, self.plugged
         threads = len(plugged)
+        known = 1 << 16  # the CPU that was looked up last; a column holds none like this
         for at in range(self.length):
             op, cpu = ops[at], cpus[at]
-            if cpu >= threads or not plugged[cpu]:
-                self._refuse(xive, at)
-            elif op <= _STORE:
+            if cpu != known:
+                if cpu >= threads or not plugged[cpu]:
+                    self._refuse(xive, at)
+                known = cpu
+            if op <= _STORE:
                 size = sizes[at]
                 if size > 8 or not _SIZES >> size & 1 or (op and values[at] >> 4 * size >> 4 * size):
                     self._refuse(xive, at)

@@ -1,6 +1,7 @@
 cimport cython
 
 cimport outboard.guest.words as words
+cimport outboard.xive.end_words as end_words
 from outboard.xive.router cimport End, Router
 from outboard.xive.source cimport Source
 

@@ -5,6 +5,7 @@ contents, of which the machine keeps none: a push finds no backlog, where QEMU 7
 """
 
 import outboard.guest.words as words
+import outboard.xive.end_words as end_words
 from outboard.guest.memory import GuestMemory
 from outboard.spec.papr import NVT_BASE
 from outboard.spec.xive import EAS, END, END_RESET_W1, NVT
@@ -63,7 +64,7 @@ class SpaprRouter(Router):
     def get_end(self, blk: int, idx: int, end: End) -> bool:
         if idx >= self.nr_ends:
             return False
-        end.read(self.endt, idx * _END_SIZE)
+        end_words.read_end(end, self.endt, idx * _END_SIZE)
         return True
 
     def write_end_w1(self, blk: int, idx: int, w1: int) -> None:

@@ -8,6 +8,7 @@ of two regions of memory, which counts as none.
 from array import array
 
 import outboard.guest.words as words
+import outboard.xive.end_words as end_words
 from outboard.guest.memory import ADDRESS_END, GuestMemory
 from outboard.spec.xive import EAS, END, NVT, PQ
 from outboard.xive.events import Events
@@ -80,7 +81,7 @@ class RamRouter(Router):
         region = self.memory.find(addr)
         if not addr or region is None or region.size - (addr - region.guest_addr) < _END_SIZE:
             return False
-        end.read(region.bytes, addr - region.guest_addr)
+        end_words.read_end(end, region.bytes, addr - region.guest_addr)
         return True
 
     def write_end_w1(self, blk: int, idx: int, w1: int) -> None:

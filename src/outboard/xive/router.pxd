@@ -28,7 +28,6 @@ cdef class End:
     cdef public unsigned int w6
     cdef public unsigned int w7
 
-    cpdef int read(self, unsigned char[::1] cells, Py_ssize_t offset) except -1
     cpdef unsigned long long eq_addr(self) noexcept
     cpdef unsigned int eq_entries(self) noexcept
 

@@ -42,17 +42,6 @@ class End:
     def __init__(self) -> None:
         self.w0 = self.w1 = self.w2 = self.w3 = self.w4 = self.w5 = self.w6 = self.w7 = 0
 
-    def read(self, cells: bytearray | memoryview, offset: int) -> None:
-        """Take the words from 32 bytes at `offset`, which the caller has checked."""
-        self.w0 = words.load_be32(cells, offset)
-        self.w1 = words.load_be32(cells, offset + 4)
-        self.w2 = words.load_be32(cells, offset + 8)
-        self.w3 = words.load_be32(cells, offset + 12)
-        self.w4 = words.load_be32(cells, offset + 16)
-        self.w5 = words.load_be32(cells, offset + 20)
-        self.w6 = words.load_be32(cells, offset + 24)
-        self.w7 = words.load_be32(cells, offset + 28)
-
     def eq_addr(self) -> int:
         """Return the guest address of the event queue."""
         return (self.w2 & _EQ_HI) << 32 | self.w3
