@@ -21,7 +21,7 @@ from bench.results import Goal, Result, heading
 from bench.xive import cycles
 from bench.xive.cycles import Run
 from outboard import core
-from outboard.qemu.failure import QemuError
+from outboard.errors import OutboardError
 
 PEER = "ours"
 MISSED, FAILED = 1, 3
@@ -105,7 +105,7 @@ def qemu(rounds: int) -> Result:
             with by_guest(Path(folder)) as guest:
                 runs = [guest, cycles.by_calls(cycles.spapr()), cycles.by_batch(cycles.spapr())]
                 theirs, ours, many = rates(runs, rounds)
-        except QemuError as error:
+        except OutboardError as error:
             return Result("qemu", failed=str(error))
     told = f"QEMU {theirs / 1e6:.3f}, calls {ours / 1e6:.3f}, batch {many / 1e6:.3f} M cycles/s"
     result = Result("qemu", {PEER: told})

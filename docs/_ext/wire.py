@@ -4,7 +4,8 @@
     layouts MODULE    all structures of a module, a section each, in the order of the module
     requests TABLE    the rows of a request table; `served` names a dictionary of the requests that we answer
     commands TABLE    the rows of a command table
-    enum CLASS        the members of an enumeration; `offered` names a mask of the flags that we offer
+    enum CLASS        the members of an enumeration; `offered` names a mask of the flags that we offer, `form` is how
+                      numbers are written (`{:#x}`)
 
 Arguments are dotted names. Wherever a structure is mentioned, the tables link to it: `{ref}` finds it by its dotted
 name, too.
@@ -230,7 +231,7 @@ class CommandsDirective(WireDirective):
 class EnumDirective(WireDirective):
     """An enumeration."""
 
-    option_spec: ClassVar = {"offered": directives.unchanged_required}
+    option_spec: ClassVar = {"offered": directives.unchanged_required, "form": directives.unchanged_required}
 
     def run(self) -> list[nodes.Node]:
         """Return its sentence and table: bits for flags, numbers for others."""
@@ -249,10 +250,9 @@ class EnumDirective(WireDirective):
             return table(("Bit", "Mask", "Name"), (10, 25, 65), rows)
         return table(("Bit", "Mask", "Name", "Ours offers it"), (10, 20, 50, 20), rows)
 
-    @staticmethod
-    def numbers(kind: type[Enum]) -> nodes.table:
+    def numbers(self, kind: type[Enum]) -> nodes.table:
         """Return the table of a set of numbers."""
-        style = "{:#06x}" if max(one.value for one in kind) >= HEX_FROM else "{:d}"
+        style = self.options.get("form", "{:#06x}" if max(one.value for one in kind) >= HEX_FROM else "{:d}")
         rows = [(text(style.format(one.value)), code(one.name)) for one in kind]
         return table(("Value", "Name"), (25, 75), rows)
 

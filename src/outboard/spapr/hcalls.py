@@ -279,15 +279,15 @@ HANDLERS: dict[int, tuple[Hcall, Callable[..., Answer], str, int]] = {
 def dispatch(xive: "SpaprXive", cpu: int, problem_state: bool, opcode: int, arguments: tuple[int, ...]) -> Answer:
     """Serve a hypercall; `arguments` are R4 and up, those left out are 0."""
     if problem_state:
-        return (H.PRIVILEGE,)
+        return (int(H.PRIVILEGE),)
     found = HANDLERS.get(opcode)
     if found is None:
         xive.events.report("unknown_hcall", opcode)
-        return (H.FUNCTION,)
+        return (int(H.FUNCTION),)
     row, serve, event, told = found
     wanted = len(row.arguments)
     values = arguments[:wanted] + (0,) * (wanted - len(arguments))
     xive.events.report(event, *values[:told])
     if not xive.negotiated:
-        return (H.FUNCTION,)
+        return (int(H.FUNCTION),)
     return tuple(int(value) for value in serve(xive, cpu, *values))

@@ -101,7 +101,8 @@ class Events:
 
     def tell(self, event: str, a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0, f: int = 0) -> None:
         """Report `event`, whose values are numbers of up to 64 bits, as many of them as its format has."""
-        self.report(event, *(a, b, c, d, e, f)[: self.known[event].values])
+        if self.on:
+            self.report(event, *(a, b, c, d, e, f)[: self.known[event].values])
 
     def report(self, event: str, *values: Any) -> None:
         """Report `event` with any values; hooks run in the order in which they were added."""

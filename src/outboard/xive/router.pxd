@@ -1,6 +1,5 @@
 cimport cython
 
-cimport outboard.guest.words as words
 from outboard.guest.memory cimport GuestMemory
 from outboard.xive.events cimport Events
 from outboard.xive.presenter cimport Presenter

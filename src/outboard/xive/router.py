@@ -8,7 +8,6 @@ Modelled: routing, event queues with their generation, coalescing in ESn and ESe
 Not modelled: END triggers on the bus, logical servers.
 """
 
-import outboard.guest.words as words
 from outboard.guest.memory import GuestMemory
 from outboard.spec.xive import EAS, END, END_QSIZE_SHIFT, EQ_ENTRY_SIZE, NVT, PQ, PRIORITY_NONE, EqEntry, Lisn
 from outboard.xive.events import Events

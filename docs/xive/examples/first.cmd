@@ -1,0 +1,1 @@
+outboard xive shell --cpus 2 --script docs/xive/examples/first.xive

@@ -1,0 +1,1 @@
+outboard xive shell --script docs/xive/examples/lsi.xive

@@ -1,0 +1,1 @@
+outboard xive vectors --flavour papr tests/vectors/xive/msi_claim.json.gz

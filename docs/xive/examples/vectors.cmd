@@ -1,0 +1,1 @@
+outboard xive vectors tests/vectors/xive/multi_cpu.json.gz tests/vectors/xive/qemu_aborts.json.gz
