@@ -15,13 +15,13 @@ from pathlib import Path
 
 from bench.accounting import busy
 from bench.cases import CaseFailed
+from bench.command_line import FAILED, parse, parser, report
 from bench.goals import CASES, IDLE, MEMORY, NAMES, READY
 from bench.measure import costs, idle, memory, ready
 from bench.peers import OURS, C, Peer, PeerFailed, c_helper, ours
-from bench.results import Result, heading
+from bench.results import Result
 from outboard.errors import OutboardError
 
-MISSED, FAILED = 1, 3
 Benchmark = Callable[[Sequence[Peer], int, Path], Result]
 
 
@@ -34,19 +34,9 @@ def benchmarks() -> dict[str, Benchmark]:
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     assert __doc__
-    parser = argparse.ArgumentParser(
-        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"benchmarks to run: {', '.join(NAMES)}")
-    parser.add_argument("--json", action="store_true", help="print one JSON object for each benchmark")
-    parser.add_argument("--rounds", type=int, default=15, help="samples of each peer (default: %(default)s)")
-    parser.add_argument("--only", choices=(C, OURS), help="measure one back-end alone")
-    parsed = parser.parse_args(argv)
-    if unknown := set(parsed.names) - set(NAMES):
-        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    if parsed.rounds < 1:
-        parser.error("--rounds takes a number from 1 on")
-    return parsed
+    made = parser("python -m bench", __doc__, NAMES)
+    made.add_argument("--only", choices=(C, OURS), help="measure one back-end alone")
+    return parse(made, NAMES, argv)
 
 
 def peers(only: str | None) -> list[Peer]:
@@ -67,16 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILED
     if (load := busy(0.5)) > 0.2:
         print(f"Other work keeps {load:.1f} processors busy: rates will be low and noisy.", file=sys.stderr)
-    if not wanted.json:
-        print(heading(names), flush=True)
-    results = []
-    for name, benchmark in benchmarks().items():
-        if not wanted.names or name in wanted.names:
-            results.append(one(name, benchmark, there, wanted.rounds))
-            print(results[-1].json() if wanted.json else "\n".join(results[-1].lines(names)), flush=True)
-    if any(result.failed for result in results):
-        return FAILED
-    return MISSED if any(goal.met is False for result in results for goal in result.goals) else 0
+    measured = (
+        one(name, benchmark, there, wanted.rounds)
+        for name, benchmark in benchmarks().items()
+        if not wanted.names or name in wanted.names
+    )
+    return report(measured, names, as_json=wanted.json)
 
 
 def one(name: str, benchmark: Benchmark, there: Sequence[Peer], rounds: int) -> Result:

@@ -7,7 +7,6 @@ A cycle is trigger store, acknowledge load, event queue read, EOI load, CPPR sto
 goal is missed; 3: a benchmark failed, as the one that needs QEMU 7.2 does without it.
 """
 
-import argparse
 import json
 import statistics
 import subprocess
@@ -17,14 +16,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from bench.results import Goal, Result, heading
+from bench.command_line import parse, parser, report
+from bench.results import Goal, Result
 from bench.xive import cycles
 from bench.xive.cycles import Run
 from outboard import core
 from outboard.errors import OutboardError
 
 PEER = "ours"
-MISSED, FAILED = 1, 3
 SAMPLE_S = 0.05
 """Wall time of one sample, about."""
 CALLS, BATCHED, PLAIN_CALLS = 2e6, 10e6, 60e3
@@ -171,37 +170,14 @@ def compiled() -> bool:
     return core() == "compiled"
 
 
-def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Parse the command line."""
-    assert __doc__
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.xive", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"benchmarks to run: {', '.join(BENCHMARKS)}")
-    parser.add_argument("--json", action="store_true", help="print one JSON object for each benchmark")
-    parser.add_argument("--rounds", type=int, default=15, help="samples of each (default: %(default)s)")
-    parsed = parser.parse_args(argv)
-    if unknown := set(parsed.names) - set(BENCHMARKS):
-        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
-    if parsed.rounds < 1:
-        parser.error("--rounds takes a number from 1 on")
-    return parsed
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the benchmarks that the command line names; return the exit code."""
-    wanted = arguments(argv)
+    assert __doc__
+    wanted = parse(parser("python -m bench.xive", __doc__, BENCHMARKS), BENCHMARKS, argv)
     if not compiled():
         print("outboard is not compiled here: all figures are of plain Python.", file=sys.stderr)
-    if not wanted.json:
-        print(heading([PEER]), flush=True)
-    results = []
-    for name in wanted.names or BENCHMARKS:
-        results.append(BENCHMARKS[name](wanted.rounds))
-        print(results[-1].json() if wanted.json else "\n".join(results[-1].lines([PEER])), flush=True)
-    if any(result.failed for result in results):
-        return FAILED
-    return 0 if all(goal.met for result in results for goal in result.goals) else MISSED
+    measured = (BENCHMARKS[name](wanted.rounds) for name in wanted.names or BENCHMARKS)
+    return report(measured, [PEER], as_json=wanted.json)
 
 
 if __name__ == "__main__":
