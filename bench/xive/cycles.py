@@ -28,8 +28,8 @@ EISN = 0x10
 EXCEPTION = 0x8006
 """What the acknowledge load returns: an exception of the OS ring, priority 6."""
 
-Run = Callable[[int], object]
-"""Does so many cycles."""
+Run = Callable[[int], int]
+"""Does about so many cycles, and returns how many it did."""
 
 
 def spapr(cpus: int = 2, target: int = 0) -> SpaprXive:
@@ -64,7 +64,7 @@ def by_calls(xive: SpaprXive, target: int = 0) -> Run:
     check(cpu)
     trigger, management = pages(target)
 
-    def run(count: int) -> None:
+    def run(count: int) -> int:
         load, store = cpu.load, cpu.store
         for _ in range(count):
             store(trigger, 8, 0)
@@ -72,6 +72,7 @@ def by_calls(xive: SpaprXive, target: int = 0) -> Run:
             load(QUEUE, 4)
             load(management, 8)
             store(CPPR, 1, 0xFF)
+        return count
 
     return run
 
@@ -95,9 +96,11 @@ def by_batch(xive: SpaprXive, target: int = 0, size: int = 20_000) -> Run:
     answers = many.run(xive)
     assert set(answers[1::5]) == {EXCEPTION} and not any(answers[3::5]) and answers[2] & 0x7FFFFFFF == EISN
 
-    def run(count: int) -> None:
-        for _ in range(max(1, count // size)):
+    def run(count: int) -> int:
+        batches = max(1, count // size)
+        for _ in range(batches):
             many.run(xive)
+        return batches * size
 
     return run
 
@@ -144,14 +147,16 @@ def by_engines(sources: int) -> Run:
     assert source.load(stores[0] + 0x10000) == 0
     tima.store(0, 0x20011, 1, 0xFF)
 
-    def run(count: int) -> None:
-        for _ in range(max(1, count // 64)):
+    def run(count: int) -> int:
+        rounds = max(1, count // len(stores))
+        for _ in range(rounds):
             for trigger in stores:
                 source.store(trigger, 0)
                 tima.load(0, 0x20810, 2)
                 memory.load(QUEUES, 4)
                 source.load(trigger + 0x10000)
                 tima.store(0, 0x20011, 1, 0xFF)
+        return rounds * len(stores)
 
     return run
 
@@ -167,10 +172,11 @@ def with_candidates(candidates: int) -> Run:
     trigger, management = pages(0)
     cpu.esb(0, 0xC00)
 
-    def run(count: int) -> None:
+    def run(count: int) -> int:
         load, store = cpu.load, cpu.store
         for _ in range(count):
             store(trigger, 8, 0)
             load(management, 8)
+        return count
 
     return run

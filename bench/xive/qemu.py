@@ -45,11 +45,12 @@ def by_guest(folder: Path) -> Iterator[Run]:
         guest.load(management + SET_PQ_00, 8)
         vm.qtest.write(LOOP_AT, struct.pack(f">{len(LOOP)}I", *LOOP))
 
-        def run(count: int) -> None:
+        def run(count: int) -> int:
             vm.qmp.command("cont")
             said = guest.call(LOOP_AT, count, trigger, ACK, QUEUE, management, CPPR, 0xFF, every_s=LOOK_S)
             assert said[7] == EXCEPTION and said[8] & 0x7FFFFFFF == EISN and said[9] == 0
             vm.qmp.command("stop")  # its guest would look into its mailbox without end, and heat the other core
+            return count
 
         run(1)
         yield run

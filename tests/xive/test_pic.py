@@ -66,19 +66,32 @@ def test_a_controller(rig):
         rig.source.set_pq(source, pq)
     tables = table(rig, EAT, EAS, 0x4001), table(rig, ENDT, END, 0x10), table(rig, NVTT, NVT, 0x80000)
     sources = pic.source_lines(0, rig.source.tables()["status"], [False] * 0x80)
-    assert pic.bare_metal(0, 0, sources, *tables, rig.memory, rig.events) == SAMPLE
+    assert pic.bare_metal(0, 0, 0x4000, sources, *tables, rig.memory, rig.events) == SAMPLE
     assert rig.told() == []
 
 
 def test_another_chip_and_block_are_named(rig):
-    text = pic.bare_metal(0x1A, 7, iter(()), [EAS(0)] * 3, [], [], rig.memory)
+    text = pic.bare_metal(0x1A, 7, 3, iter(()), [EAS(0)] * 3, [], [], rig.memory)
     assert text.splitlines() == [
-        "XIVE[1a] #7 Source 00000000 .. 00000002",
-        "XIVE[1a] #7 EAT 00000000 .. 00000002",
+        "XIVE[1a] #7 Source 70000000 .. 70000002",
+        "XIVE[1a] #7 EAT 70000000 .. 70000002",
         "XIVE[1a] #7 ENDT",
         "XIVE[1a] #7 END Escalation EAT",
         "XIVE[1a] #7 NVTT 00000000 .. 0007ffff",
     ]
+
+
+def test_no_sources_end_before_they_begin(rig):
+    text = pic.bare_metal(0, 0, 0, iter(()), [], [], [], rig.memory)
+    assert text.splitlines()[:2] == ["XIVE[0] #0 Source 00000000 .. ffffffff", "XIVE[0] #0 EAT 00000000 .. ffffffff"]
+
+
+def test_the_heads_of_other_sources():
+    assert pic.psi(0, 14) == "PSIHB Source 00000000 .. 0000000d"
+    head = pic.phb(0, 2, 0x1000, 0x800, 0x6030203101000, triggers_by_address=True)
+    assert head == "PHB4[0:2] Source 00001000 .. 000017ff ABT @6030203101000"
+    head = pic.phb(1, 0, 0, 8, 0x10, triggers_by_address=False)
+    assert head == "PHB4[1:0] Source 00000000 .. 00000007  @10"
 
 
 # Contexts

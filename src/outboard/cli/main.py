@@ -55,9 +55,18 @@ def _guarded(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone; the interpreter's own flush at exit must not fail over it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # whoever read it has gone
         return 141
+    except OSError as error:
+        print(f"outboard: {error}", file=sys.stderr)
+        _drop_output()  # a full disk, perhaps
+        return 2
+
+
+def _drop_output() -> None:
+    """Let the interpreter's own flush at exit not fail over what could not be written."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ def ram(size: int) -> GuestMemory:
     Raises LocalError when there is not so much.
     """
     try:
-        buffer = memoryview(mmap.mmap(-1, size))
+        buffer = memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
     except (OSError, ValueError, OverflowError) as error:
         raise LocalError(f"no memory of {size} bytes: {error}") from None
     memory = GuestMemory()

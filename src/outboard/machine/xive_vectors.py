@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from outboard.errors import LocalError, OutboardError
 from outboard.spapr.flavours import QEMU_7_2, Flavour
 from outboard.spapr.xive import SpaprXive
+from outboard.spec.papr import ESB_BASE, ESB_SHIFT, NR_IRQS
 
 FORMAT = 1
 CONTEXT = 4
@@ -69,13 +70,16 @@ def read(path: Path) -> Recording:
         version = meta["format"]
     except (KeyError, TypeError) as error:
         raise LocalError(f"{path}: not a vector file: what it holds lacks meta, ops or checkpoints: {error}") from None
-    if version != FORMAT:
+    if version != FORMAT or version is True:
         raise LocalError(f"{path}: format {version!r} of vector files; this program reads {FORMAT}")
     return Recording(path.name, meta, ops, checkpoints)
 
 
 def build(meta: dict[str, Any], flavour: Flavour = QEMU_7_2) -> SpaprXive:
-    """Return a controller in the state in which a recording starts."""
+    """Return a controller in the state in which a recording starts. Raises LocalError for one that we cannot be."""
+    for name, ours in (("nr_irqs", NR_IRQS), ("esb_shift", ESB_SHIFT), ("esb_base", hex(ESB_BASE))):
+        if meta.get(name, ours) != ours:
+            raise LocalError(f"{name} is {meta[name]!r}; a pseries machine has {ours}")
     return SpaprXive(
         len(meta["servers"]),
         max_cpus=meta["maxcpus"],
@@ -148,6 +152,8 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 
 def number(text: str | int) -> int:
     """Return a number as the files write it: hexadecimal in strings."""
+    if not isinstance(text, int | str):
+        raise ValueError(f"{text!r} is no number")
     return int(text, 16) if isinstance(text, str) else text
 
 
@@ -169,7 +175,7 @@ def replay(recording: Recording, flavour: Flavour = QEMU_7_2) -> Report:
     file, meta, ops, checkpoints = recording
     try:
         xive = build(meta, flavour)
-        differences = list(_compare(xive, ops, {point["after"]: point for point in checkpoints}))
+        differences = list(_compare(xive, ops, checkpoints))
     except OutboardError as error:
         raise LocalError(f"{file}: {error}") from None
     except MISSHAPEN as error:
@@ -177,14 +183,15 @@ def replay(recording: Recording, flavour: Flavour = QEMU_7_2) -> Report:
     return Report(file, len(ops), len(checkpoints), differences)
 
 
-def _compare(
-    xive: SpaprXive, ops: list[dict[str, Any]], checkpoints: dict[int, dict[str, Any]]
-) -> Iterator[Difference]:
-    if not checkpoints.keys() <= set(range(len(ops) + 1)):
+def _compare(xive: SpaprXive, ops: list[dict[str, Any]], checkpoints: list[dict[str, Any]]) -> Iterator[Difference]:
+    points: dict[int, list[dict[str, Any]]] = {}
+    for point in checkpoints:
+        points.setdefault(point["after"], []).append(point)
+    if not points.keys() <= set(range(len(ops) + 1)):
         raise LocalError(f"not a recording that can be replayed: a checkpoint is not among the {len(ops)} operations")
     for done in range(len(ops) + 1):
-        if done in checkpoints:
-            yield from _compare_state(xive, done, checkpoints[done], ops)
+        for point in points.get(done, []):
+            yield from _compare_state(xive, done, point, ops)
         if done == len(ops):
             return
         op = ops[done]

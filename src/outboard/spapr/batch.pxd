@@ -1,5 +1,6 @@
 cimport cython
 
+cimport outboard.guest.columns as columns
 from outboard.spapr.bus cimport Bus
 from outboard.xive.presenter cimport Presenter
 
@@ -22,7 +23,7 @@ cdef class Batch:
                    values='const unsigned long long[::1]', plugged='unsigned char[::1]')
     cpdef int _check(self, object xive) except -1
     @cython.final
-    @cython.locals(at=size_t, op=cython.uint, cpu=cython.uint,
+    @cython.locals(at=size_t, op=cython.uint, cpu=cython.uint, addr=cython.ulonglong,
                    ops='const unsigned char[::1]', cpus='const unsigned short[::1]', sizes='const unsigned char[::1]',
                    addrs='const unsigned long long[::1]', values='const unsigned long long[::1]')
     cdef int _run(self, object xive, Bus bus, Presenter presenter, unsigned long long[::1] answers) except -1

@@ -15,8 +15,8 @@ cdef class Cpu:
     cdef readonly Presenter presenter
     cdef public bint problem_state
 
-    @cython.final
-    cdef unsigned long long _load(self, unsigned long long addr, int size) except? 0xdeadbeef
-    @cython.final
-    cdef int _store(self, unsigned long long addr, int size, unsigned long long value) except -1
+    @cython.locals(at=cython.ulonglong, count=cython.int)
+    cpdef load(self, object addr, object size)
+    @cython.locals(at=cython.ulonglong, count=cython.int, data=cython.ulonglong)
+    cpdef store(self, object addr, object size, object value)
     cpdef bint irq(self)

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from outboard.errors import LocalError
+from outboard.spapr.arguments import ALL_ONES, source_number, whole
 from outboard.spapr.bus import TIMA_OS
 from outboard.spec.papr import ESB_BASE, XIVE_HCALLS
 from outboard.spec.xive import TCTX_SIZE, TIMA_OPS, Reg, Ring, TimaOp
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 SIZES = (1, 2, 4, 8)
 HCALLS = {row.name: row.opcode for row in XIVE_HCALLS}
 _EXTERNAL = EXTERNAL
-_ALL_ONES = 0xFFFFFFFF_FFFFFFFF
+_ALL_ONES = ALL_ONES
 _OFFSETS = {row.op: TIMA_OS + row.offset for row in TIMA_OPS}
 _ACK, _SET_CPPR, _SET_PENDING = (_OFFSETS[op] for op in (TimaOp.ACCEPT_OS, TimaOp.SET_OS_CPPR, TimaOp.SET_OS_PENDING))
 
@@ -38,34 +39,34 @@ class Cpu:
 
         Raises LocalError when there is no such address or size, or the CPU is not plugged.
         """
+        if not isinstance(addr, int) or not isinstance(size, int):
+            raise _misuse(addr, size, 0)
         try:
-            return self._load(addr, size)
-        except (OverflowError, TypeError):
+            at, count = addr, size  # compiled, what no C integer holds is an OverflowError
+        except OverflowError:
             raise _misuse(addr, size, 0) from None
+        if (count != 1 and count != 2 and count != 4 and count != 8) or at < 0 or at > _ALL_ONES:
+            raise _misuse(addr, size, 0)
+        if not self.presenter.enabled[self.index]:
+            raise _unplugged(self.index)
+        return self.bus.load(self.index, at, count)
 
     def store(self, addr: int, size: int, value: int) -> None:
         """Store `size` bytes (1, 2, 4, 8) at a guest-physical address, big-endian. Raises LocalError as `load`, and
         when the value does not fit."""
+        if not isinstance(addr, int) or not isinstance(size, int) or not isinstance(value, int):
+            raise _misuse(addr, size, value)
         try:
-            self._store(addr, size, value)
-        except (OverflowError, TypeError):
+            at, count, data = addr, size, value
+        except OverflowError:
             raise _misuse(addr, size, value) from None
-
-    def _load(self, addr: int, size: int) -> int:
-        if (size != 1 and size != 2 and size != 4 and size != 8) or addr < 0 or addr > _ALL_ONES:
-            raise _misuse(addr, size, 0)
-        if not self.presenter.enabled[self.index]:
-            raise _unplugged(self.index)
-        return self.bus.load(self.index, addr, size)
-
-    def _store(self, addr: int, size: int, value: int) -> None:
-        if (size != 1 and size != 2 and size != 4 and size != 8) or addr < 0 or addr > _ALL_ONES:
+        if (count != 1 and count != 2 and count != 4 and count != 8) or at < 0 or at > _ALL_ONES:
             raise _misuse(addr, size, value)
-        if value < 0 or value >> 4 * size >> 4 * size:
+        if data < 0 or data >> 4 * count >> 4 * count:
             raise _misuse(addr, size, value)
         if not self.presenter.enabled[self.index]:
             raise _unplugged(self.index)
-        self.bus.store(self.index, addr, size, value)
+        self.bus.store(self.index, at, count, data)
 
     def irq(self) -> bool:
         """Return whether the external interrupt input is raised."""
@@ -77,9 +78,9 @@ class Cpu:
         Return R3, then the results from R4 on. Raises LocalError for names that there are not, and for values that no
         register holds.
         """
-        opcode = HCALLS.get(call) if isinstance(call, str) else call
-        if opcode is None:
+        if isinstance(call, str) and call not in HCALLS:
             raise LocalError(f"no hypercall {call!r}; there are {', '.join(HCALLS)}")
+        opcode = HCALLS[call] if isinstance(call, str) else call
         return self.xive.hcall(self.index, opcode, *arguments, problem_state=self.problem_state)
 
     # What an operating system does, by the loads and stores that it makes
@@ -90,8 +91,9 @@ class Cpu:
 
     def esb(self, lisn: int, offset: int) -> int:
         """Load at an offset of the management page of a source, as `spec.xive.EsbLoad` has them."""
-        source = self.bus.source
-        return self.load(self._page(lisn) + (1 << (source.shift - 1) if self.xive.two_pages else 0) + offset, 8)
+        page = self.bus.source.size // self.xive.nr_irqs // (2 if self.xive.two_pages else 1)
+        whole(offset, "offset in a page", page - 1)
+        return self.load(self._page(lisn) + (page if self.xive.two_pages else 0) + offset, 8)
 
     def eoi(self, lisn: int) -> int:
         """End an interrupt by a load; 1 when the source sent another event."""
@@ -111,23 +113,22 @@ class Cpu:
 
     def ring(self, ring: Ring = Ring.OS) -> dict[str, int]:
         """Return the registers of a ring by name."""
+        ring = Ring(ring)
         cells = bytes(self.presenter.tables()["rings"][self.index * TCTX_SIZE + ring :][:16])
         registers = {reg.name: cells[reg] for reg in Reg if reg < Reg.W2}
         return registers | {reg.name: int.from_bytes(cells[reg : reg + 4], "big") for reg in (Reg.W2, Reg.W3)}
 
     def _page(self, lisn: int) -> int:
-        if not 0 <= lisn < self.xive.nr_irqs:
-            raise LocalError(f"LISN {lisn:#x} does not exist; there are 0 to {self.xive.nr_irqs - 1:#x}")
-        return ESB_BASE + (lisn << self.bus.source.shift)
+        return ESB_BASE + (source_number(lisn, self.xive.nr_irqs) << self.bus.source.shift)
 
 
 def _unplugged(index: int) -> LocalError:
     return LocalError(f"CPU {index} is not plugged")
 
 
-def _misuse(addr: int, size: int, value: int) -> LocalError:
-    if size not in SIZES:
+def _misuse(addr: object, size: object, value: object) -> LocalError:
+    if size not in SIZES or isinstance(size, float):
         return LocalError(f"an access has 1, 2, 4 or 8 bytes, not {size!r}")
-    if not isinstance(addr, int) or not 0 <= addr < 1 << 64:
+    if not isinstance(addr, int) or not 0 <= addr <= _ALL_ONES:
         return LocalError(f"{addr!r} is no guest address; they go from 0 to 2**64 - 1")
     return LocalError(f"{value!r} does not fit {size} bytes")

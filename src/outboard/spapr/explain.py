@@ -6,8 +6,8 @@ way from the router on); nothing is changed, nobody is told.
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from outboard.errors import LocalError
 from outboard.spapr import lisn as numbers
+from outboard.spapr.arguments import source_number
 from outboard.spapr.delivery import Fate, Step, follow
 from outboard.spec.xive import EOI, PQ, TRIGGER, SourceFlag, SourceStatus
 
@@ -43,8 +43,7 @@ class Explanation(NamedTuple):
 
 def explain(xive: "SpaprXive", lisn: int) -> Explanation:
     """Explain the source `lisn`. Raises LocalError when there is no such number."""
-    if not 0 <= lisn < xive.nr_irqs:
-        raise LocalError(f"LISN {lisn:#x} does not exist; there are 0 to {xive.nr_irqs - 1:#x}")
+    lisn = source_number(lisn, xive.nr_irqs)
     source = _Source.of(xive, lisn)
     path, fate = follow(xive, lisn)
     trigger, line, eoi = source.triggered(), source.raised(), source.ended()

@@ -27,11 +27,12 @@ DIFFERENCES = (
         False,
     ),
     Difference(
-        "default_is_lisn",
-        "H_INT_GET_SOURCE_CONFIG of a source with no queue gives target 0, priority 0xff and the LISN as EISN",
-        False,
+        "config_from_queue",
+        "H_INT_GET_SOURCE_CONFIG gives target and priority of the queue that the source points to, not what was set",
         True,
+        False,
     ),
+    Difference("eisn_starts_as_lisn", "a source that is not configured has its LISN as EISN, not 0", False, True),
     Difference("cuts_arguments", "targets are cut to 32 bits, priorities to 8, before they are checked", True, False),
     Difference("leaks_host_order", "H_INT_ESB loads and TIMA pulls come in the host's byte order", True, False),
     Difference("esb_reaches_neighbour", "H_INT_ESB takes offsets to 0x20000, not below one page", True, False),
@@ -48,7 +49,8 @@ class Flavour(NamedTuple):
     reset_resets: bool
     has_reporting_line: bool
     generation_from_lsb: bool
-    default_is_lisn: bool
+    config_from_queue: bool
+    eisn_starts_as_lisn: bool
     cuts_arguments: bool
     leaks_host_order: bool
     esb_reaches_neighbour: bool

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import outboard.guest.words as words
+from outboard.spapr.arguments import ALL_ONES
 from outboard.spapr.events import shown, trace_name
 from outboard.spec.papr import (
     ESB_BASE,
     HV_PRIORITY,
+    NR_PRIORITIES,
     NVT_BASE,
     XIVE_HCALLS,
     GetQueueConfig,
@@ -23,12 +25,11 @@ from outboard.spec.papr import (
     SetSourceConfig,
     SourceInfo,
 )
-from outboard.spec.xive import EAS, END, END_QSIZE_SHIFT, EQ_SIZES, PQ, PRIORITY_NONE, SourceFlag
+from outboard.spec.xive import EAS, END, END_QSIZE_SHIFT, EQ_SIZES, PRIORITY_NONE, SourceFlag
 
 if TYPE_CHECKING:
     from outboard.spapr.xive import SpaprXive
 
-ALL_ONES = 0xFFFFFFFF_FFFFFFFF
 Answer = tuple[int, ...]
 """Return code, then the results from R4 on; the code alone where the call fails or has none."""
 
@@ -90,7 +91,7 @@ def set_source_config(
     if not _lisn_ok(xive, lisn):
         return (H.P2,)
     if priority == PRIORITY_NONE:
-        xive.router.set_eas(lisn, EAS.valid.mask | EAS.masked.mask)
+        xive.mask(lisn)
         return (H.SUCCESS,)
     if (priority := _priority(xive, priority)) < 0:
         return (H.P4,)
@@ -112,11 +113,12 @@ def get_source_config(xive: "SpaprXive", cpu: int, flags: int, lisn: int) -> Ans
     if not _lisn_ok(xive, lisn):
         return (H.P2,)
     eas = EAS(xive.router.read_eas(lisn))
-    end = xive.router.read_end(eas.end_index)
-    if xive.flavour.default_is_lisn and not end.valid:
-        return H.SUCCESS, 0, PRIORITY_NONE, eas.end_data or lisn
-    target = (end.nvt_index - NVT_BASE) & 0xFFFFFFFF
-    return H.SUCCESS, target, PRIORITY_NONE if eas.masked else end.priority, eas.end_data
+    if xive.flavour.config_from_queue:
+        end = xive.router.read_end(eas.end_index)
+        target, priority = (end.nvt_index - NVT_BASE) & 0xFFFFFFFF, end.priority
+    else:
+        target, priority = divmod(eas.end_index, NR_PRIORITIES)
+    return H.SUCCESS, target, PRIORITY_NONE if eas.masked else priority, eas.end_data
 
 
 def _queue(xive: "SpaprXive", target: int, priority: int) -> tuple[int, int, int]:
@@ -156,22 +158,21 @@ def set_queue_config(
         return (H.SUCCESS,)
     if error := _eq_error(xive, qpage, qsize):
         return (error,)
-    end = xive.router.read_end(index).replace(
-        valid=1,
+    old = xive.router.read_end(index)
+    end = END.make(
         enqueue=1,
+        valid=1,
         ucond_notify=flags & SetQueueConfig.ALWAYS_NOTIFY,
         qsize=qsize - END_QSIZE_SHIFT,
-        esn=PQ.RESET,
-        ese=PQ.RESET,
         generation=1,
-        page_off=0,
         op_desc_hi=qpage >> 32,
         op_desc_lo=qpage,
-        format=0,
-        nvt_block=0,
         nvt_index=NVT_BASE + target,
+        priority=priority,
     )
-    xive.router.set_end(index, END(*end.words[:7], END.priority.put(0, priority)))
+    kept = old.words[0] & ~(END.ucond_notify.mask | END.qsize.mask)
+    w0, w1, w2, w3, _, _, w6, w7 = end.words
+    xive.router.set_end(index, END(kept | w0, w1, w2, w3, *old.words[4:6], w6, w7))
     return (H.SUCCESS,)
 
 

@@ -71,8 +71,8 @@ class SpaprRouter(Router):
         words.store_be32(self.endt, idx * _END_SIZE + 4, w1)
 
     def read_end(self, idx: int) -> END:
-        """Return an END below nr_ends."""
-        return END.unpack_from(memoryview(self.endt), idx * _END_SIZE)
+        """Return an END; one that the table does not have is all zero."""
+        return END.unpack_from(memoryview(self.endt), idx * _END_SIZE) if idx < self.nr_ends else END()
 
     def set_end(self, idx: int, end: END) -> None:
         """Set an END below nr_ends."""

@@ -14,18 +14,20 @@ class Snapshot:
     by page of 4 KiB, without pages that are all zero.
     """
 
-    shape: tuple[int, ...]
+    shape: tuple[int | str, ...]
     tables: dict[str, bytes]
     regions: tuple[bool, bool, bool]
     negotiated: bool
     order: tuple[int, ...]
+    problem_states: bytes
     reporting_lines: tuple[int, ...]
     pages: Pages
 
     def digest(self) -> str:
         """Return a hash of everything, 32 hexadecimal digits."""
         digest = hashlib.blake2b(digest_size=16)
-        rest = (self.shape, [int(on) for on in self.regions], int(self.negotiated), self.order, self.reporting_lines)
+        switches = [*map(int, self.regions), int(self.negotiated)]
+        rest = (self.shape, switches, self.order, self.problem_states.hex(), self.reporting_lines)
         digest.update(repr(rest).encode())
         for name, table in sorted(self.tables.items()):
             digest.update(f"{name} {len(table)} ".encode() + table)

@@ -10,10 +10,11 @@ from array import array
 from collections.abc import Iterable
 
 from outboard.errors import LocalError
-from outboard.guest.memory import GuestMemory
+from outboard.guest.memory import PAGE_SIZE, GuestMemory
 from outboard.guest.pages import PageLog
 from outboard.guest.ram import ram
 from outboard.spapr import hcalls, lisn, pic
+from outboard.spapr.arguments import ALL_ONES, register, source_number, whole
 from outboard.spapr.bus import Bus
 from outboard.spapr.cpu import Cpu
 from outboard.spapr.events import FORMATS
@@ -21,7 +22,7 @@ from outboard.spapr.flavours import QEMU_7_2, Flavour
 from outboard.spapr.router import SpaprRouter
 from outboard.spapr.snapshot import Snapshot
 from outboard.spec.papr import ESB_SHIFT, NR_IRQS, NR_PRIORITIES, NVT_BASE
-from outboard.spec.xive import EAS, TWO_PAGES, Ring, RingW2
+from outboard.spec.xive import EAS, PQ, TWO_PAGES, Ring, RingW2
 from outboard.xive.end_source import EndSource
 from outboard.xive.events import Events
 from outboard.xive.presenter import Presenter
@@ -31,6 +32,7 @@ from outboard.xive.tima import Tima
 MAX_CPUS = 4096
 MAX_SERVERS = 0x1000
 """IPIs have the LISNs below this, one for each server."""
+RAM_MAX = 1 << 40
 RAM_SIZE = 256 << 20
 """Bytes of the RAM that a controller gets when it is given none."""
 
@@ -62,24 +64,20 @@ class SpaprXive:
         source_flags: int = 0,
     ) -> None:
         max_cpus = cpus if max_cpus is None else max_cpus
-        if not 1 <= cpus <= max_cpus <= MAX_CPUS or vsmt < 1 or max_cpus * vsmt > MAX_SERVERS:
-            raise LocalError(
-                f"{cpus} CPUs, max_cpus={max_cpus}, vsmt={vsmt}: needs 1 <= cpus <= max_cpus <= {MAX_CPUS}, "
-                f"and max_cpus * vsmt <= {MAX_SERVERS}"
-            )
-        if host_byteorder not in ("little", "big"):
-            raise LocalError(f"host_byteorder is 'little' or 'big', not {host_byteorder!r}")
+        _check_numbers(cpus, max_cpus, vsmt)
+        _check_kinds(flavour, host_byteorder, memory)
         self.flavour = flavour
+        self.host_byteorder = host_byteorder
         self.vsmt = vsmt
         self.nr_irqs = NR_IRQS
         self.nr_servers = max_cpus * vsmt
         self.swaps = flavour.leaks_host_order and host_byteorder == "little"
         self.two_pages = esb_shift in TWO_PAGES
         self.negotiated = negotiated
-        self.reporting_lines = array("Q", [hcalls.ALL_ONES]) * max_cpus
+        self.reporting_lines = array("Q", [ALL_ONES]) * max_cpus
         self.order: list[int] = []
         self._own_memory = memory is None
-        self.memory = ram(ram_size) if memory is None else memory
+        self.memory = ram(whole(ram_size, "RAM size", RAM_MAX, PAGE_SIZE)) if memory is None else memory
         self._pages = PageLog(self.memory.regions[0]) if self._own_memory else None
         self._build(max_cpus, esb_shift, source_flags)
         self.cpus = [Cpu(self, index) for index in range(max_cpus)]
@@ -110,7 +108,7 @@ class SpaprXive:
 
     def is_plugged(self, index: int) -> bool:
         """Return whether there is a vCPU with this index now."""
-        return 0 <= index < len(self.cpus) and self.presenter.is_enabled(index)
+        return isinstance(index, int) and 0 <= index < len(self.cpus) and self.presenter.is_enabled(index)
 
     def cpu(self, index: int) -> Cpu:
         """Return a plugged vCPU by its index. Raises LocalError when there is none."""
@@ -120,10 +118,10 @@ class SpaprXive:
 
     def plug(self, index: int) -> None:
         """Plug a vCPU; its context is reset. Raises LocalError when it is there, or may not be."""
-        if not 0 <= index < len(self.cpus) or self.is_plugged(index):
+        if not isinstance(index, int) or not 0 <= index < len(self.cpus) or self.is_plugged(index):
             free = lisn.span(free for free in range(len(self.cpus)) if not self.is_plugged(free))
             raise LocalError(f"CPU {index} cannot be plugged; free: {free}")
-        self.order.append(index)
+        self.order.append(int(index))
         self._place(index, plugged=True)
 
     def unplug(self, index: int) -> None:
@@ -137,6 +135,7 @@ class SpaprXive:
     def _place(self, index: int, *, plugged: bool) -> None:
         self.router.set_target(index * self.vsmt, plugged)
         self.presenter.enable(index, plugged)
+        self.reporting_lines[index] = ALL_ONES
         self._reset_context(index)
 
     def _reset_context(self, index: int) -> None:
@@ -150,9 +149,11 @@ class SpaprXive:
     # Sources
 
     def _lisn(self, number: int) -> int:
-        if not 0 <= number < self.nr_irqs:
-            raise LocalError(f"LISN {number:#x} does not exist; there are 0 to {self.nr_irqs - 1:#x}")
-        return number
+        return source_number(number, self.nr_irqs)
+
+    def _masked(self, number: int) -> int:
+        """Return the EAS that a claimed source has while nothing is configured."""
+        return EAS.make(valid=1, masked=1, end_data=number if self.flavour.eisn_starts_as_lisn else 0).words[0]
 
     def is_claimed(self, number: int) -> bool:
         """Return whether a LISN is claimed."""
@@ -160,12 +161,17 @@ class SpaprXive:
 
     def claim(self, number: int, is_lsi: bool = False) -> None:
         """Claim a LISN: its source is there from now on, masked. Raises LocalError when it is not free."""
-        if self.is_claimed(number):
+        claimed = self.is_claimed(number)
+        self.events.tell("spapr_xive_claim_irq", number, int(bool(is_lsi)))
+        if claimed:
             raise LocalError(f"IRQ {number} is not free")
-        self.events.tell("spapr_xive_claim_irq", number, int(is_lsi))
-        self.router.set_eas(number, self.router.read_eas(number) | EAS.valid.mask | EAS.masked.mask)
+        self.router.set_eas(number, self.router.read_eas(number) | self._masked(number))
         if is_lsi:
             self.source.make_lsi(number)
+
+    def mask(self, number: int) -> None:
+        """Bring the routing of a claimed LISN back to where nothing is configured."""
+        self.router.set_eas(number, self._masked(number))
 
     def free(self, number: int) -> None:
         """Free a LISN; what it was routed to stays in its EAS."""
@@ -190,9 +196,8 @@ class SpaprXive:
     def hcall(self, cpu: int, opcode: int, *arguments: int, problem_state: bool = False) -> hcalls.Answer:
         """Make a hypercall as CPU `cpu`; arguments are R4 and up. Return R3, then the results from R4 on."""
         self.cpu(cpu)
-        if any(not 0 <= value <= hcalls.ALL_ONES for value in (opcode, *arguments)):
-            raise LocalError(f"registers hold 0 to 2**64 - 1, got {[opcode, *arguments]}")
-        return hcalls.dispatch(self, cpu, problem_state, opcode, arguments)
+        values = tuple(register(value) for value in arguments)
+        return hcalls.dispatch(self, cpu, problem_state, register(opcode), values)
 
     def set_regions(self, *, esb_and_tima: bool, end_esb: bool) -> None:
         """Map or unmap the ESB pages and the TIMA, and the END ESB pages, which are off once XIVE was activated."""
@@ -200,17 +205,19 @@ class SpaprXive:
         self.bus.end_esb_on = end_esb
 
     def reset_routing(self) -> None:
-        """Bring sources, EAS and END back to their initial state; claimed sources stay."""
+        """Bring sources, EAS and END back to their initial state; claimed sources stay, and so do levels of inputs."""
         for number in range(self.nr_irqs):
-            valid = self.router.read_eas(number) & EAS.valid.mask
-            self.router.set_eas(number, valid | EAS.masked.mask if valid else 0)
+            self.router.set_eas(number, self._masked(number) if self.is_claimed(number) else 0)
+            self.source.set_pq(number, PQ.OFF)
         for index in range(self.router.nr_ends):
             self.router.reset_end(index)
-        self.source.reset()
+        for index in range(len(self.cpus)):
+            self.reporting_lines[index] = ALL_ONES
 
     def reset(self) -> None:
         """Reset the machine. `negotiated` becomes false: the guest negotiates anew."""
         self.reset_routing()
+        self.source.reset()
         for index in self.order:
             self._reset_context(index)
         self.negotiated = False
@@ -224,30 +231,67 @@ class SpaprXive:
     def _tables(self) -> dict[str, memoryview]:
         return self.source.tables() | self.router.tables() | self.presenter.tables()
 
+    def _shape(self) -> tuple[int | str, ...]:
+        own_bytes = self.memory.regions[0].size if self._own_memory else 0
+        source = self.source
+        return self.flavour.name, self.host_byteorder, len(self.cpus), self.vsmt, source.shift, source.flags, own_bytes
+
     def snapshot(self) -> Snapshot:
-        """Return the whole state, and the RAM if it is the controller's own."""
+        """Return the whole state, and the RAM if it is the controller's own.
+
+        RAM that was written by other ways than CPUs, queues and `memory.write` is not seen.
+        """
         bus = self.bus
         return Snapshot(
-            shape=(len(self.cpus), self.vsmt, self.source.shift),
+            shape=self._shape(),
             tables={name: bytes(table) for name, table in self._tables().items()},
             regions=(bus.esb_on, bus.tima_on, bus.end_esb_on),
             negotiated=self.negotiated,
             order=tuple(self.order),
+            problem_states=bytes(cpu.problem_state for cpu in self.cpus),
             reporting_lines=tuple(self.reporting_lines),
             pages=self._pages.picture() if self._pages else {},
         )
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go back to a snapshot. Raises LocalError when it is another controller's shape."""
-        if snapshot.shape != (len(self.cpus), self.vsmt, self.source.shift):
-            raise LocalError("the snapshot is of a controller with other CPUs, VSMT or ESB pages")
+        """Go back to a snapshot. Raises LocalError, and changes nothing, when it is none of such a controller."""
+        self._check_snapshot(snapshot)
         for name, table in self._tables().items():
             table[:] = snapshot.tables[name]
-        for index in range(len(self.cpus)):
+        for index, cpu in enumerate(self.cpus):
             self.presenter.reindex(index)
+            cpu.problem_state = bool(snapshot.problem_states[index])
         self.bus.esb_on, self.bus.tima_on, self.bus.end_esb_on = snapshot.regions
         self.negotiated = snapshot.negotiated
         self.order = list(snapshot.order)
         self.reporting_lines = array("Q", snapshot.reporting_lines)
         if self._pages:
             self._pages.restore(snapshot.pages)
+
+    def _check_snapshot(self, snapshot: Snapshot) -> None:
+        if not isinstance(snapshot, Snapshot) or snapshot.shape != self._shape():
+            raise LocalError("not a snapshot of a controller with such CPUs, VSMT, sources, flavour and RAM")
+        sizes = {name: len(table) for name, table in self._tables().items()}
+        enabled = snapshot.tables.get("enabled", b"")
+        whole_tables = {name: len(table) for name, table in snapshot.tables.items()} == sizes
+        per_cpu = len(snapshot.problem_states) == len(snapshot.reporting_lines) == len(self.cpus)
+        if not whole_tables or not per_cpu or sorted(snapshot.order) != [at for at, on in enumerate(enabled) if on]:
+            raise LocalError("the snapshot was changed: its tables do not fit together")
+
+
+def _check_numbers(cpus: int, max_cpus: int, vsmt: int) -> None:
+    known = all(isinstance(number, int) for number in (cpus, max_cpus, vsmt))
+    if not known or not 1 <= cpus <= max_cpus <= MAX_CPUS or vsmt < 1 or max_cpus * vsmt > MAX_SERVERS:
+        raise LocalError(
+            f"{cpus} CPUs, max_cpus={max_cpus}, vsmt={vsmt}: needs 1 <= cpus <= max_cpus <= {MAX_CPUS}, "
+            f"and max_cpus * vsmt <= {MAX_SERVERS}"
+        )
+
+
+def _check_kinds(flavour: Flavour, host_byteorder: str, memory: GuestMemory | None) -> None:
+    if not isinstance(flavour, Flavour):
+        raise LocalError(f"a flavour is one of outboard.spapr.FLAVOURS, not {flavour!r}")
+    if host_byteorder not in ("little", "big"):
+        raise LocalError(f"host_byteorder is 'little' or 'big', not {host_byteorder!r}")
+    if memory is not None and not isinstance(memory, GuestMemory):
+        raise LocalError(f"memory is a GuestMemory, not {memory!r}")

@@ -89,7 +89,7 @@ class Events:
         self.on = False
 
     def listen(self, hook: Hook) -> None:
-        """Call `hook(event, values)` for every event from now on."""
+        """Call `hook(event, values)` for every event from now on. It may look at the controller, not drive it."""
         self.hooks.append(hook)
         self.on = True
 

@@ -3,7 +3,7 @@
 Source: QEMU docs/specs/ppc-spapr-xive, "monitor commands"; the formats of QEMU 7.2.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from outboard.guest.memory import GuestMemory
 from outboard.spec.xive import (
@@ -15,6 +15,7 @@ from outboard.spec.xive import (
     PQ,
     RING_SIZE,
     TCTX_SIZE,
+    Lisn,
     Reg,
     Ring,
     SourceStatus,
@@ -151,18 +152,34 @@ def _routed(eas: EAS) -> str:
 def bare_metal(
     chip: int,
     block: int,
+    nr_sources: int,
     sources: Iterator[str],
-    eat: list[EAS],
-    endt: list[END],
+    eat: Iterable[EAS],
+    endt: Sequence[END],
     nvtt: Iterable[NVT],
     memory: GuestMemory,
     events: Events | None = None,
 ) -> str:
-    """Return the tables of one bare-metal controller."""
-    name, last = f"XIVE[{chip:x}] #{block}", max(len(eat) - 1, 0)
-    lines = [f"{name} Source {0:08x} .. {last:08x}", *sources]
-    lines += [f"{name} EAT {0:08x} .. {last:08x}", *eas_lines(eat)]
+    """Return the tables of one bare-metal controller; `sources` are the lines of its own ones."""
+    name, numbers = f"XIVE[{chip:x}] #{block}", _numbers(Lisn.make(block=block).words[0], nr_sources)
+    lines = [f"{name} Source {numbers}", *sources]
+    lines += [f"{name} EAT {numbers}", *eas_lines(eat)]
     lines += [f"{name} ENDT", *end_lines(endt, memory, events)]
     lines += [f"{name} END Escalation EAT", *escalation_lines(endt)]
     lines += [f"{name} NVTT {0:08x} .. {NVT_LAST:08x}", *nvt_lines(nvtt)]
     return "\n".join(lines) + "\n"
+
+
+def psi(first: int, nr_sources: int) -> str:
+    """Return the line above the sources of a processor service interface."""
+    return f"PSIHB Source {_numbers(first, nr_sources)}"
+
+
+def phb(chip: int, index: int, first: int, nr_sources: int, notify_addr: int, *, triggers_by_address: bool) -> str:
+    """Return the line above the sources of a PCI host bridge; their own numbers start at 0."""
+    numbers = _numbers(first, nr_sources)
+    return f"PHB4[{chip:x}:{index:x}] Source {numbers} {'ABT' if triggers_by_address else ''} @{notify_addr:x}"
+
+
+def _numbers(first: int, count: int) -> str:
+    return f"{first:08x} .. {(first + count - 1) & 0xFFFFFFFF:08x}"

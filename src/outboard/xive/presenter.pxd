@@ -4,7 +4,7 @@ cimport outboard.guest.words as words
 from outboard.xive.events cimport Events
 
 cdef unsigned int _NSR, _CPPR, _IPB, _PIPR, _W2, _USER, _OS, _POOL, _PHYS, _VALID, _CAM, _SERVER
-cdef unsigned int _SIZE, _PRIORITY_MAX, _NOTIFIES_OS, _TAKES_OS, _NOTIFIES_PHYS, _TAKES_PHYS, _HASH, _WORD
+cdef unsigned int _SIZE, _PRIORITY_MAX, _NOTIFIES_OS, _TAKES_OS, _NOTIFIES_PHYS, _TAKES_PHYS, _HASH, _WORD, _CAM_BLOCK_SHIFT
 cdef unsigned int _EXTERNAL, _HYPERVISOR
 cdef int _NONE, _NOWHERE, _SEVERAL
 

@@ -17,6 +17,7 @@ from outboard.spec.xive import (
     RING_SIZE,
     TCTX_RESET,
     TCTX_SIZE,
+    Cam,
     Reg,
     Ring,
     RingW2,
@@ -32,6 +33,7 @@ _SIZE = TCTX_SIZE
 _PRIORITY_MAX = PRIORITY_MAX
 _NOTIFIES_OS, _TAKES_OS = EXCEPTION[Ring.OS]
 _NOTIFIES_PHYS, _TAKES_PHYS = EXCEPTION[Ring.PHYS]
+_CAM_BLOCK_SHIFT = Cam.nvt_block.shift
 _HASH = 0x9E3779B1
 """Spreads CAM lines over the index: 2**32 over the golden ratio."""
 _WORD = 0xFFFFFFFF
@@ -60,10 +62,11 @@ class Presenter:
     rings: 64 bytes a thread, as the TIMA shows them; lines: one byte a thread, bits EXTERNAL and HYPERVISOR;
     enabled: one byte a thread, 1 where the search looks. The threads that have a CAM line in a valid ring are found
     through an index, chains of (thread, ring) by hash of the CAM line; it follows the rings and is no state.
-    says_undispatched: report an NVT that no thread has, as the pseries machine does.
+    says_undispatched: report an NVT that no thread has, as the pseries machine does. block_id: of the CAM lines that
+    the threads have as such, in their PHYS rings.
     """
 
-    def __init__(self, pirs: list[int], events: Events, says_undispatched: bool = False) -> None:
+    def __init__(self, pirs: list[int], events: Events, says_undispatched: bool = False, block_id: int = 0) -> None:
         if not pirs or any(not 0 <= pir <= 0xFFFFFFFF for pir in pirs):
             raise LocalError(f"a presenter needs threads with PIRs of 32 bits, got {len(pirs)} of them")
         self.threads = len(pirs)
@@ -72,7 +75,8 @@ class Presenter:
         self.rings = bytearray(_SIZE * self.threads)
         self.lines = bytearray(self.threads)
         self.enabled = bytearray(self.threads)
-        self.hw_cams = array("I", [HW_CAM_THREAD | pir & HW_CAM_PIR_MASK for pir in pirs])
+        block = Cam.make(nvt_block=block_id).words[0]
+        self.hw_cams = array("I", [block | HW_CAM_THREAD | pir & HW_CAM_PIR_MASK for pir in pirs])
         # One entry a ring, number 4 * thread + ring / 16; chains are closed by -1.
         bits = max(6, (2 * self.threads - 1).bit_length())
         self._hash_shift = 32 - bits
@@ -157,7 +161,7 @@ class Presenter:
 
         user: look for a user-level event's server `log_server_id` instead of the NVT itself.
         """
-        cam = nvt_blk << 19 | nvt_idx
+        cam = nvt_blk << _CAM_BLOCK_SHIFT | nvt_idx
         found = _NONE
         ring = 0
         entry = self._heads[(cam * _HASH & _WORD) >> self._hash_shift]

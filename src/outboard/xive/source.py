@@ -39,12 +39,12 @@ REGION = "xive.esb-emulated"
 
 def triggered(pq: int) -> int:
     """Return the PQ that follows `pq` at a trigger; from RESET, and only from there, the event is forwarded."""
-    return (_TRIGGER >> (pq << 1)) & 3
+    return (_TRIGGER >> ((pq & 3) << 1)) & 3
 
 
 def ended(pq: int) -> int:
     """Return the PQ that follows `pq` at an end of interrupt; from QUEUED, and only from there, one is forwarded."""
-    return (_EOI >> (pq << 1)) & 3
+    return (_EOI >> ((pq & 3) << 1)) & 3
 
 
 class Notifier:
@@ -65,6 +65,8 @@ class Source:
             raise LocalError("Number of interrupt needs to be greater than 0")
         if shift not in ESB_SHIFTS:
             raise LocalError(f"Invalid ESB shift setting: {shift}; it is one of {', '.join(map(str, ESB_SHIFTS))}")
+        if not 0 <= flags <= sum(SourceFlag):
+            raise LocalError(f"flags of a source controller are 0 to {int(sum(SourceFlag)):#x}, not {flags!r}")
         self.notifier = notifier
         self.nr_irqs = nr_irqs
         self.events = events
@@ -99,7 +101,7 @@ class Source:
     def set_pq(self, srcno: int, pq: int) -> int:
         """Set the source's PQ and return the old one; nothing is forwarded."""
         old = self.status[srcno]
-        self.status[srcno] = (old & ~_PQ & 0xFF) | pq
+        self.status[srcno] = (old & ~_PQ & 0xFF) | (pq & _PQ)
         return old & _PQ
 
     def _unchecked(self, srcno: int) -> bool:

@@ -25,10 +25,14 @@ class Quit(Exception):
 
 
 class Session:
-    """One controller, its history, and what it tells. `traces`: whether that is printed."""
+    """One controller, its history, and what it tells.
+
+    traces: whether that is printed; options: of the command that makes such a controller.
+    """
 
     def __init__(self, xive: SpaprXive) -> None:
         self.xive = xive
+        self.options = _options(xive)
         self.traces = True
         self.lines: list[str] = []
         self.undone: list[tuple[str, Snapshot]] = []
@@ -119,3 +123,8 @@ class Session:
         after = self._lines_up()
         changed = [index for index, up in after.items() if up != before.get(index, False)]
         return [f"  cpu {index}: external interrupt {'raised' if after[index] else 'lowered'}" for index in changed]
+
+
+def _options(xive: SpaprXive) -> str:
+    sizes = f"--cpus {len(xive.order)} --max-cpus {len(xive.cpus)} --vsmt {xive.vsmt}"
+    return f"{sizes} --flavour {xive.flavour.name} --host-byteorder {xive.host_byteorder}"

@@ -66,7 +66,8 @@ class Prompt(cmd.Cmd):
 def _print(lines: Iterable[str]) -> None:
     for line in lines:
         print(line)
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
 
 
 def interact(session: Session) -> int:

@@ -194,7 +194,9 @@ def _save(session: Session, words: list[str]) -> Lines:
             script.writelines(f"{line}\n" for line in session.lines)
     except OSError as error:
         raise LocalError(f"{file}: not written: {error.strerror}") from None
-    yield f"{len(session.lines)} commands written to {file}; outboard xive shell --script {file} performs them"
+    except ValueError as error:
+        raise LocalError(f"{file!a}: not written: {error}") from None
+    yield f"{len(session.lines)} commands written; outboard xive shell {session.options} --script {file} performs them"
 
 
 def _help(session: Session, words: list[str]) -> Lines:
