@@ -31,7 +31,7 @@ REQUIRE = os.environ.get("REQUIRE_CYTHON") == "1"
 def extension(source: Path) -> Extension:
     """Declare the compiled form of `source`, a module under src."""
     name = ".".join(source.relative_to(SRC).with_suffix("").parts)
-    return Extension(name, [str(source)], extra_compile_args=["-O2", "-g0"])
+    return Extension(name, [str(source)], extra_compile_args=["-O3", "-g0"])
 
 
 def shared() -> Extension:
