@@ -55,7 +55,7 @@ class Draws:
         return wide & ((1 << 8 * size) - 1)
 
     def priority(self):
-        return self.one([0, 3, 5, 6, 6, 6, 7, 0xFF])
+        return self.one([0, 3, 5, 6, 6, 6, 6, 7, 0xFF, 0x106, 0x1FF])
 
 
 def page(draw, lisn, managed):
@@ -101,6 +101,28 @@ def tima_any(draw):
     return "store", draw.cpu(), at, size, cam & ((1 << 8 * size) - 1) if draw.maybe(0.4) else draw.value(size)
 
 
+def privileged(draw):
+    """Registers of a ring in one word, contexts that come and go: what a hypervisor does with a thread."""
+    cpu, page = draw.cpu(), TIMA + draw.one([0, 0x10000])
+    own = cpu * draw.vsmt if draw.maybe(0.7) else draw.target()
+    cam = draw.one([0, 1, 1]) << 31 | 0x400 + own
+    registers = draw.one([0, 0x80]) << 24 | draw.one([0, 5, 7, 9, 0xFF]) << 16 | draw.one([0, 2, 0x12]) << 8
+    return draw.one(
+        [
+            ("load", cpu, page + 0x818, draw.one([4, 8])),
+            ("load", cpu, page + 0x828, draw.one([4, 8])),
+            ("load", cpu, page + 0x830, 2),
+            ("store", cpu, page + 0x18, 4, cam),
+            ("store", cpu, page + 0x18, 8, cam << 32),
+            ("store", cpu, TIMA + 0x28, 4, cam),
+            ("store", cpu, page + 0x10, 4, registers),
+            ("store", cpu, TIMA + 0x20010, 4, registers),
+            ("store", cpu, page + 0x30, 4, registers),
+            ("store", cpu, page + 0x31, 1, registers >> 16 & 0xFF),
+        ]
+    )
+
+
 def anywhere(draw):
     size = draw.one(SIZES)
     addr = draw.one(BORDERS) + draw.below(0x40) - 0x20 if draw.maybe(0.7) else draw.bits(draw.one([28, 51, 64]))
@@ -126,7 +148,7 @@ def set_source(draw):
 def set_queue(draw):
     target, prio = draw.target(), draw.priority()
     size = draw.one([12, 12, 12, 16, 0, 13])
-    at = QUEUES + (8 * target + prio % 8) * 0x10000
+    at = QUEUES + (8 * target + prio % 8) * 0x10000 + (draw.one([8, 0x1000]) if draw.maybe(0.1) else 0)
     return "hcall", draw.cpu(), 0x3B8, draw.one([1, 1, 0]), target, prio, at, size
 
 
@@ -167,7 +189,7 @@ def machine(draw):
 
 ORDINARY = [trigger, trigger, manage_load, manage_load, manage_store, tima_os, tima_os, tima_os, device, device]
 ORDINARY += [set_source, set_source, set_queue, esb_call, query, end_page]
-HOSTILE = [*ORDINARY, tima_any, tima_any, anywhere, anywhere, any_call, any_call, firmware]
+HOSTILE = [*ORDINARY, privileged, privileged, tima_any, tima_any, anywhere, anywhere, any_call, any_call, firmware]
 
 
 def any_operation(draw, kinds=HOSTILE):

@@ -134,6 +134,22 @@ def test_a_big_machine():
     assert xive.cpu(4095).ack() == 0x8000
 
 
+def test_a_snapshot_brings_back_who_is_found():
+    xive, _ = machine(2)
+    route(xive, 1)
+    xive.cpu(1).set_cppr(0xFF)
+    before = xive.snapshot()
+    assert xive.cpu(1).load(TIMA + 0x10818, 4) == 0x01040080
+    xive.pulse(MSI)
+    pulled = xive.snapshot()
+    xive.restore(before)
+    xive.pulse(MSI)
+    assert xive.cpu(1).irq()
+    xive.restore(pulled)
+    xive.cpu(0).store(ESB + MSI * 0x20000 + 0x10800, 8, 0)
+    assert not xive.cpu(1).irq() and xive.cpu(1).ring()["IPB"] == 0
+
+
 def busy():
     """A machine in which everything is off its reset state."""
     xive, told = machine(2, max_cpus=3)
