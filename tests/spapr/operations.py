@@ -65,7 +65,8 @@ def page(draw, lisn, managed):
 
 
 def trigger(draw):
-    return "store", draw.cpu(), page(draw, draw.lisn(), False) + 8 * draw.below(8), 8, draw.value()
+    offset = draw.one([0, 0, 0, 8, 0x400, 0x800, 0xC00, 0xF08])
+    return "store", draw.cpu(), page(draw, draw.lisn(), False) + offset, 8, draw.value()
 
 
 def manage_load(draw):

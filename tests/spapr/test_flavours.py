@@ -197,8 +197,16 @@ def history(flavour):
     xive = SpaprXive(2, sources=[(0, False), (1, False), (MSI, False), (LSI, True)], flavour=flavour)
     extra = [
         ("negotiate", True),
+        ("set_regions", True, False),
         ("claim", MSI, False),
+        ("claim", LSI, True),
         ("hcall", 0, 0x3BC, 1, 0, 6),
+        ("hcall", 0, 0x3B4, 0, 0, 0x106),
+        ("hcall", 0, 0x3C4, 0, 0),
+        ("hcall", 0, 0x3C8, 0, LSI, 0xE00, 0),
+        ("hcall", 0, 0x3C8, 0, LSI, 0x800, 0),
+        ("hcall", 0, 0x3C8, 0, LSI, 0x10000, 0),
+        ("hcall", 0, 0x3C8, 0, MSI, 0x800, 0),
         ("hcall", 0, 0x3B8, 0, 0, 0, 0, 0),
         ("hcall", 0, 0x3AC, 0, MSI, 0, 0xFF, 0),
         ("hcall", 0, 0x3B0, 0, MSI),

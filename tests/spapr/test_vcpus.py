@@ -1,29 +1,11 @@
-"""vCPUs that come and go, their ids, resets, regions that are there or not. Numbers are typed by hand."""
+"""vCPUs that come and go, their ids, machine resets. Numbers are typed by hand."""
 
 import pytest
 
-from outboard.spapr import SpaprXive
+from tests.spapr.rig import END_ESB, ESB, LSI, MSI, SUCCESS, TIMA, machine, route
 
-ESB, END_ESB, TIMA = 0x6010000000000, 0x6010040000000, 0x6030203180000
-MSI, LSI = 0x1300, 0x1200
 FRESH = {"NSR": 0, "CPPR": 0, "IPB": 0, "LSMFB": 0xFF, "ACK_CNT": 0xFF, "INC": 0, "AGE": 0xFF, "PIPR": 0xFF, "W3": 0}
-SUCCESS, FUNCTION, P2, P3 = (0,), (-2,), (-55,), (-56,)
-
-
-def machine(cpus=2, **options):
-    """A machine whose told lines are kept, with an MSI and an LSI."""
-    xive = SpaprXive(cpus, sources=[(0, False), (MSI, False), (LSI, True)], **options)
-    told = []
-    xive.events.listen(lambda event, values: told.append(xive.events.line(event, values)))
-    return xive, told
-
-
-def route(xive, target, lisn=MSI, prio=6, by=0):
-    """Send a source to a target's priority."""
-    cpu = xive.cpu(by)
-    assert cpu.hcall("H_INT_SET_QUEUE_CONFIG", 1, target, prio, 0x100000 + target % 0xF00 * 0x10000, 16) == SUCCESS
-    assert cpu.hcall("H_INT_SET_SOURCE_CONFIG", 2, lisn, target, prio, 0x77) == SUCCESS
-    cpu.esb(lisn, 0xC00)
+FUNCTION, P2, P3 = (-2,), (-55,), (-56,)
 
 
 @pytest.mark.parametrize("vsmt", [1, 2, 4, 8])
@@ -220,87 +202,3 @@ def test_a_program_makes_no_hypercalls():
     assert not told
     assert xive.snapshot() == before
     assert xive.cpu(1).hcall("H_INT_SYNC", 0, MSI) == SUCCESS, "each has a state of its own"
-
-
-@pytest.mark.parametrize("on", [True, False])
-@pytest.mark.parametrize("end_on", [True, False])
-def test_regions_that_are_there_or_not(on, end_on):
-    xive, told = machine(1)
-    route(xive, 0)
-    cpu = xive.cpu(0)
-    xive.set_regions(esb_and_tima=on, end_esb=end_on)
-    told.clear()
-    before = xive.snapshot()
-    assert cpu.esb(MSI, 0xE00) == 0
-    assert xive.source.pq(MSI) == (2 if on else 0)
-    cpu.set_cppr(5)
-    assert cpu.ring()["CPPR"] == (5 if on else 0)
-    assert cpu.load(TIMA + 0x10018, 4) == (0x80000400 if on else 0)
-    assert cpu.load(END_ESB + 6 * 0x20000 + 0xE00, 8) == 0
-    assert xive.router.read_end(6).esn == (2 if end_on else 0)
-    refused = [line for line in told if "rejected" in line]
-    assert len(refused) == 3 * (not on) + (not end_on)
-    assert (xive.snapshot() == before) == (not on and not end_on)
-    call = cpu.hcall("H_INT_ESB", 0, MSI, 0x800, 0)
-    assert call == ((0, 0x0200000000000000) if on else (-1,))
-
-
-def test_the_end_pages():
-    xive, told = machine(1)
-    route(xive, 0)
-    cpu, page = xive.cpu(0), END_ESB + 6 * 0x20000
-    xive.set_regions(esb_and_tima=True, end_esb=True)
-    for start in (page, page + 0x10000):
-        assert [cpu.load(start + 0xC00 + 0x100 * pq, 8) for pq in (1, 2, 3)] == [0, 1, 2]
-        assert cpu.load(start + 0x800, 8) == 3
-        assert [cpu.load(start, 8) for _ in range(3)] == [1, 0, 0]
-        assert cpu.load(start + 0xF00, 8) == 0
-    assert (xive.router.read_end(6).esn, xive.router.read_end(6).ese) == (3, 3)
-    before = xive.snapshot()
-    told.clear()
-    assert cpu.load(page + 0x20000 + 0xC00, 8) == (1 << 64) - 1, "an END that is not valid"
-    assert cpu.load(END_ESB + 8 * 0x20000, 8) == (1 << 64) - 1, "one that does not exist"
-    assert cpu.load(END_ESB + 0x1FFF * 0x20000 + 0x10000, 8) == (1 << 64) - 1
-    assert cpu.load(page, 4) == 0
-    cpu.store(page + 0xC00, 8, 0)
-    cpu.store(page + 0xC00, 4, 0)
-    assert xive.snapshot() == before
-    assert [line for line in told if not line.startswith(("xive_end_source_read", "memory_region"))] == [
-        "XIVE: END 0/7 is invalid",
-        "XIVE: No END 0/8",
-        "XIVE: No END 0/1fff",
-        "Invalid read at addr 0xC0000, size 4, region 'xive.end', reason: invalid size (min:8 max:8)",
-        "XIVE: invalid ESB write addr 0xc0c00",
-        "Invalid write at addr 0xC0C00, size 4, region 'xive.end', reason: invalid size (min:8 max:8)",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("shift", "flags", "lisn", "answer"),
-    [
-        (17, 0, MSI, (0, ESB + MSI * 0x20000 + 0x10000, ESB + MSI * 0x20000, 16)),
-        (17, 0, LSI, (12, -1, -1, 16)),
-        (17, 2, MSI, (1, ESB + MSI * 0x20000 + 0x10000, ESB + MSI * 0x20000, 16)),
-        (17, 2, LSI, (13, -1, -1, 16)),
-        (16, 0, MSI, (2, ESB + MSI * 0x10000, -1, 16)),
-        (16, 0, LSI, (14, -1, -1, 16)),
-        (13, 0, MSI, (0, ESB + MSI * 0x2000 + 0x1000, ESB + MSI * 0x2000, 12)),
-        (13, 0, LSI, (12, -1, -1, 12)),
-        (12, 0, MSI, (2, ESB + MSI * 0x1000, -1, 12)),
-        (12, 2, LSI, (15, -1, -1, 12)),
-    ],
-)
-def test_pages_of_every_size(shift, flags, lisn, answer):
-    xive, _ = machine(1, esb_shift=shift, source_flags=flags)
-    cpu = xive.cpu(0)
-    wanted = tuple(value % (1 << 64) for value in answer)
-    assert cpu.hcall("H_INT_GET_SOURCE_INFO", 0, lisn) == (0, *wanted)
-    route(xive, 0, lisn)
-    cpu.set_cppr(0xFF)
-    cpu.trigger(lisn)
-    assert cpu.ack() == 0x8006
-    assert (cpu.esb(lisn, 0x800), cpu.eoi(lisn), cpu.esb(lisn, 0x800)) == (2, 0, 0)
-    assert cpu.hcall("H_INT_ESB", 0, lisn, 0xE00, 0) == (0, 0)
-    assert xive.source.pq(lisn) == 2
-    base = 0x6010000000000 + (0x2000 << shift)
-    assert cpu.hcall("H_INT_GET_QUEUE_INFO", 0, 0, 6) == (0, base + 6 * 0x20000, 16), "the END pages come right after"
