@@ -8,7 +8,6 @@ that the hardware model of QEMU 7.2 has.
 from outboard.errors import LocalError
 from outboard.spec.xive import (
     EOI,
-    ESB_ACCESS_SIZE,
     ESB_OFFSET_MASK,
     ESB_SHIFTS,
     PQ,
@@ -31,7 +30,6 @@ _LOAD_GET, _LOAD_SET = EsbLoad.GET, EsbLoad.SET_PQ_00
 _STORE_EOI, _STORE_INJECT, _STORE_SET = EsbStore.EOI, EsbStore.INJECT, EsbStore.SET_PQ_00
 _HAS_STORE_EOI, _PQ_DISABLE = SourceFlag.STORE_EOI, SourceFlag.PQ_DISABLE
 _OFFSET_MASK = ESB_OFFSET_MASK
-_SIZE = ESB_ACCESS_SIZE
 _ALL_ONES = 0xFFFFFFFF_FFFFFFFF
 
 REGION = "xive.esb-emulated"
