@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from bench.accounting import Sample, cpu_ns
 from bench.peers import Running
-from outboard.machine.display_reader import DisplayReader
+from outboard.frontend.display_reader import DisplayReader
+from outboard.frontend.ram import Backing, GuestRam, Span
+from outboard.frontend.vmm import Vmm
 from outboard.machine.gpu_driver import Batch, GpuDriver, move_cursor, run_batches
-from outboard.machine.ram import Backing, GuestRam, Span
-from outboard.machine.vmm import Vmm
 from outboard.spec.vhost_user_gpu import CursorPos, Req
 from outboard.spec.virtio_gpu import (
     BYTES_PER_PIXEL,

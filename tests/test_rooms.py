@@ -26,10 +26,13 @@ ROOMS = {
     "host": "",
     "aio": "host",
     "block": "spec aio",
-    "machine": "spec guest virtio vhost_user gpu input display xive xics spapr pnv block aio host",
-    "qemu": "spec host machine",
     "viewers": "display input host",
     "backend": "spec guest virtio vhost_user gpu input display host viewers",
+    "frontend": "spec guest virtio vhost_user display host viewers",
+    "machine": "spec guest virtio vhost_user gpu input display xive xics spapr pnv block aio host viewers frontend",
+    "qemu": "spec host machine",
+    "tap": "spec vhost_user host",
+    "conformance": "spec guest virtio vhost_user display host viewers backend frontend machine",
     "__init__": "",
 }
 ROOMS |= {"cli": " ".join(ROOMS), "__main__": "cli"}

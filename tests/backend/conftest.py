@@ -14,10 +14,10 @@ import pytest
 import outboard.gpu
 from outboard import trace
 from outboard.backend import displays
-from outboard.machine.display_reader import DisplayReader
+from outboard.frontend.display_reader import DisplayReader
+from outboard.frontend.ram import GuestRam, Span
+from outboard.frontend.vmm import Vmm
 from outboard.machine.gpu_driver import GpuDriver
-from outboard.machine.ram import GuestRam, Span
-from outboard.machine.vmm import Vmm
 from outboard.spec.virtio_gpu import Format, Rect
 
 PATIENCE = 20.0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from outboard.machine.ram import Span
+from outboard.frontend.ram import Span
 from tests.backend.conftest import Machine, Raw, eventually
 from tests.gpu.rig import flush, req
 

@@ -10,9 +10,9 @@ import sys
 import pytest
 
 from outboard.backend import displays
-from outboard.machine.display_reader import DisplayReader
+from outboard.frontend.display_reader import DisplayReader
+from outboard.frontend.vmm import PROTOCOL_FEATURES
 from outboard.machine.gpu_driver import GpuDriver
-from outboard.machine.vmm import PROTOCOL_FEATURES
 from outboard.spec.vhost_user import ProtocolFeature, Req
 from outboard.spec.vhost_user_gpu import Req as Display
 from outboard.spec.virtio_gpu import Format, Rect

@@ -7,10 +7,10 @@ import struct
 import pytest
 
 from outboard.errors import LocalError, ProtocolError
-from outboard.machine.display_reader import DisplayReader
+from outboard.frontend.display_reader import DisplayReader
+from outboard.frontend.ram import Span
+from outboard.frontend.vmm import FEATURES
 from outboard.machine.gpu_driver import GpuDriver
-from outboard.machine.ram import Span
-from outboard.machine.vmm import FEATURES
 from outboard.spec.vhost_user import ProtocolFeature, Req
 from outboard.spec.virtio import Feature
 from outboard.spec.virtio_gpu import Format, MemEntry, Rect, ResourceAttachBacking, ResourceFlush, TransferToHost2D

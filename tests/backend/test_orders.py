@@ -10,11 +10,11 @@ import pytest
 
 from outboard.backend import displays
 from outboard.errors import LocalError
-from outboard.machine.display_reader import DisplayReader
+from outboard.frontend.display_reader import DisplayReader
+from outboard.frontend.ram import Span
+from outboard.frontend.ring import take
+from outboard.frontend.vmm import PROTOCOL_FEATURES, Vmm
 from outboard.machine.gpu_driver import GpuDriver
-from outboard.machine.ram import Span
-from outboard.machine.ring import take
-from outboard.machine.vmm import PROTOCOL_FEATURES, Vmm
 from outboard.spec.vhost_user import ProtocolFeature
 from outboard.spec.vhost_user_gpu import Req as Display
 from outboard.spec.virtio_gpu import Rect

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
+from outboard.display.edid import edid
 from outboard.gpu.command_loop import WAITING
-from outboard.gpu.edid import edid
 from outboard.gpu.scanouts import announce
 from tests.gpu.rig import (
     LOW,

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from outboard.machine.display_reader import DisplayReader
+from outboard.frontend.display_reader import DisplayReader
+from outboard.frontend.vmm import Vmm
 from outboard.machine.gpu_driver import GpuDriver
-from outboard.machine.vmm import Vmm
 from outboard.spec.virtio_gpu import Format, Rect
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from outboard import trace
-from outboard.gpu.edid import edid
+from outboard.display.edid import edid
 from outboard.host.loop import Loop, Timer
 from outboard.spec.vhost_user_gpu import ProtocolFeature, Req
 from outboard.spec.virtio_gpu import EDID_MAX, MAX_SCANOUTS, CtrlHdr, DisplayOne, Rect, Resp, RespDisplayInfo, RespEdid

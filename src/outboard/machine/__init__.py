@@ -1,1 +1,1 @@
-"""The composed machine and the guest's view of it: a VMM in miniature, and drivers written against it."""
+"""The composed machine and the guest's view of it: drivers and scenes, written against a front-end and its memory."""

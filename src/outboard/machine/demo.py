@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from outboard.errors import ProtocolError
-from outboard.machine.display_reader import DisplayReader
+from outboard.frontend.display_reader import DisplayReader
+from outboard.frontend.ram import GuestRam, Span
+from outboard.frontend.vmm import Vmm
 from outboard.machine.gpu_driver import GpuDriver
-from outboard.machine.ram import GuestRam, Span
 from outboard.machine.scene import Scene
-from outboard.machine.vmm import Vmm
 from outboard.spec.virtio_gpu import Format, Rect, RespDisplayInfo
 
 RAM_BASE = 0x4000_0000

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from outboard.errors import LocalError, ProtocolError
+from outboard.frontend.ram import Backing
+from outboard.frontend.vmm import Vmm
 from outboard.layout import Layout
-from outboard.machine.ram import Backing
-from outboard.machine.vmm import Vmm
 from outboard.spec.virtio import Desc, Feature
 from outboard.spec.virtio_gpu import (
     CONTROL_QUEUE,

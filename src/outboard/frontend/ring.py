@@ -5,7 +5,7 @@ Source: QEMU docs/interop/vhost-user, SET_VRING_KICK, SET_VRING_CALL, SET_VRING_
 
 import os
 
-from outboard.machine.ram import PAGE, GuestRam
+from outboard.frontend.ram import PAGE, GuestRam
 from outboard.virtio.driver_queue import DriverQueue, RingLayout
 
 

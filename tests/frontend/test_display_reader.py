@@ -8,7 +8,7 @@ import time
 import pytest
 
 from outboard.errors import ProtocolError, WaitTimeout
-from outboard.machine.display_reader import DisplayReader
+from outboard.frontend.display_reader import DisplayReader
 from outboard.spec.vhost_user_gpu import CursorPos, Req, Scanout
 
 

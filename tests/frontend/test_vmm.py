@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from outboard.errors import WaitTimeout
-from outboard.machine.display_reader import DisplayReader
+from outboard.frontend.display_reader import DisplayReader
+from outboard.frontend.ram import GuestRam, Span
+from outboard.frontend.vmm import FEATURES, Vmm
 from outboard.machine.gpu_driver import GpuDriver
-from outboard.machine.ram import GuestRam, Span
-from outboard.machine.vmm import FEATURES, Vmm
 from outboard.spec.virtio import Feature
 from outboard.spec.virtio_gpu import BYTES_PER_PIXEL, Format, Rect
 

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from outboard.errors import ProtocolError, WaitTimeout
-from outboard.machine.outputs import MAX_SIDE, Outputs, Size
+from outboard.frontend.outputs import MAX_SIDE, Outputs, Size
 from outboard.spec.vhost_user import MAX_FDS
 from outboard.spec.vhost_user_gpu import REQUESTS, Header, ProtocolFeature, Req, Update
 from outboard.spec.virtio_gpu import BYTES_PER_PIXEL

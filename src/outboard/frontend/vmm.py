@@ -16,10 +16,10 @@ from types import TracebackType
 from typing import Self
 
 from outboard.errors import LocalError, ProtocolError, WaitTimeout
-from outboard.machine.control import Control
-from outboard.machine.display_reader import DisplayReader
-from outboard.machine.ram import GuestRam
-from outboard.machine.ring import Ring, eventfd, take
+from outboard.frontend.control import Control
+from outboard.frontend.display_reader import DisplayReader
+from outboard.frontend.ram import GuestRam
+from outboard.frontend.ring import Ring, eventfd, take
 from outboard.spec.vhost_user import F_PROTOCOL_FEATURES, MemoryRegion, ProtocolFeature, Req
 from outboard.spec.virtio import Feature
 from outboard.spec.virtio_gpu import Config

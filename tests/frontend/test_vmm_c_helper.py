@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from outboard.errors import LocalError, ProtocolError, WaitTimeout
-from outboard.machine.display_reader import DisplayReader
+from outboard.frontend.display_reader import DisplayReader
+from outboard.frontend.ram import GuestRam, Span
+from outboard.frontend.vmm import Vmm
 from outboard.machine.gpu_driver import Batch, GpuDriver, Response, fenced, run_batches
-from outboard.machine.ram import GuestRam, Span
-from outboard.machine.vmm import Vmm
 from outboard.spec.vhost_user import ProtocolFeature, Req
 from outboard.spec.vhost_user_gpu import Req as GpuReq
 from outboard.spec.virtio_gpu import CtrlHdr, Format, Rect, ResourceFlush, TransferToHost2D
