@@ -17,7 +17,7 @@ from outboard.frontend.display_reader import DisplayReader
 from outboard.frontend.ram import Backing, GuestRam, Span
 from outboard.frontend.vmm import Vmm
 from outboard.machine.gpu_driver import Batch, GpuDriver, move_cursor, run_batches
-from outboard.spec.vhost_user_gpu import CursorPos, Req
+from outboard.spec.vhost_user_gpu import Req
 from outboard.spec.virtio_gpu import (
     BYTES_PER_PIXEL,
     CURSOR_QUEUE,
@@ -160,8 +160,8 @@ def _last_position(ready: Machine) -> Callable[[int], None]:
         nonlocal turn
         turn += 1
         ready.driver.move_cursor(0, RESOURCE, 100 + turn % 800, 50)
-        shown = CursorPos(0, 100 + turn % 800, 50).pack()
-        display.wait_until(lambda: display.last_counted == shown, "the last cursor position")
+        place = 100 + turn % 800
+        display.wait_until(lambda: display.outputs[0].cursor.x == place, "the last cursor position")
         if display.counts[Req.CURSOR_POS] > units + 1:
             raise CaseFailed(f"{display.counts[Req.CURSOR_POS]} messages for {units + 1} positions")
         display.counts.clear()

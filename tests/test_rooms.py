@@ -26,7 +26,7 @@ ROOMS = {
     "host": "",
     "aio": "host",
     "block": "spec aio",
-    "viewers": "display input host",
+    "viewers": "spec display input host",
     "backend": "spec guest virtio vhost_user gpu input display host viewers",
     "frontend": "spec guest virtio vhost_user display host viewers",
     "machine": "spec guest virtio vhost_user gpu input display xive xics spapr pnv block aio host viewers frontend",

@@ -288,7 +288,7 @@ def test_a_size_alone_is_one_output(serve, folder):
     serve("gpu.sock", "--size", "640x480")
     made = Machine(folder / "gpu.sock").start()
     assert made.driver.get_display_info()[24:48].hex() == "0000000000000000" + "80020000e0010000" + "0100000000000000"
-    assert made.vmm.config().num_scanouts == 1
+    assert made.vmm.device_config().num_scanouts == 1
     made.close()
 
 
@@ -296,7 +296,7 @@ def test_outputs_alone_have_the_fallback_s_size(serve, folder):
     serve("gpu.sock", "--outputs", "3")
     made = Machine(folder / "gpu.sock").start()
     assert made.driver.get_display_info()[24 + 48 : 24 + 72].hex().startswith("00" * 8 + "0004000000030000" + "01")
-    assert made.vmm.config().num_scanouts == 3
+    assert made.vmm.device_config().num_scanouts == 3
     made.close()
 
 

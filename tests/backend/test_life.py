@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from outboard.backend import displays
+from outboard.display import Cursor
 from outboard.frontend.display_reader import DisplayReader
 from outboard.frontend.vmm import PROTOCOL_FEATURES
 from outboard.machine.gpu_driver import GpuDriver
@@ -66,15 +67,15 @@ def test_resume_keeps_everything_and_tells_the_new_display(service, machine, pro
     picture = made.show()
     image = cursor(made)
     made.sees(picture)
-    made.display.wait_until(lambda: made.display.cursor.image == image, "the cursor", PATIENCE)
+    made.display.wait_until(lambda: made.display.outputs[0].cursor.image == image, "the cursor", PATIENCE)
     for _ in range(3):
         assert made.vmm.stop() == [ring.queue.avail_idx for ring in made.vmm.rings]
         made.display.outputs[0].pixels[:] = bytes(len(picture))
-        made.display.cursor.image = b""
+        made.display.outputs[0].cursor = Cursor()
         log(made.display)
         made.vmm.resume()
         made.sees(picture)
-        made.display.wait_until(lambda: made.display.cursor.image == image, "the cursor", PATIENCE)
+        made.display.wait_until(lambda: made.display.outputs[0].cursor.image == image, "the cursor", PATIENCE)
         assert [name for name, _ in log(made.display)] == ["SCANOUT", "UPDATE", "CURSOR_UPDATE"]
         assert made.code(flush(1, (0, 0, 320, 200))) == OK
 
@@ -85,8 +86,8 @@ def test_a_hidden_cursor_is_announced_hidden(service, machine):
     made.driver.move_cursor(0, 0, 7, 8)
     made.new_display()
     made.display.wait_until(lambda: made.display.counts[Display.CURSOR_POS_HIDE], "hidden", PATIENCE)
-    assert not made.display.cursor.visible
-    assert (made.display.cursor.x, made.display.cursor.y) == (7, 8)
+    assert not made.display.outputs[0].cursor.visible
+    assert (made.display.outputs[0].cursor.x, made.display.outputs[0].cursor.y) == (7, 8)
 
 
 @pytest.mark.parametrize("protocol_features", [PROTOCOL_FEATURES, WITHOUT_RESET])
@@ -261,9 +262,9 @@ def test_another_display_is_told_everything_at_once(service, machine):
         made.new_display(DisplayReader(modes=((320, 200),)))
         made.sees(picture)
         made.display.wait_until(lambda: made.display.outputs[3].painted >= 2000, "the second output", PATIENCE)
-        made.display.wait_until(lambda: made.display.cursor.image == image, "the cursor", PATIENCE)
+        made.display.wait_until(lambda: made.display.outputs[0].cursor.image == image, "the cursor", PATIENCE)
         assert [name for name, _ in log(made.display)] == ["SCANOUT", "UPDATE", "CURSOR_UPDATE", "SCANOUT", "UPDATE"]
-        assert made.display.cursor.x == 10
+        assert made.display.outputs[0].cursor.x == 10
         assert made.display.violations == []
 
 
@@ -386,7 +387,7 @@ def test_wanted_sizes_need_no_display(serve, machine):
     assert info[:48] == struct.pack("<12I", 0, 0, 640, 480, 1, 0, 0, 0, 800, 600, 1, 0)
     assert info[48:] == bytes(14 * 24)
     assert made.display.counts[Display.GET_DISPLAY_INFO] == made.display.counts[Display.GET_EDID] == 0
-    assert made.vmm.config().num_scanouts == 2
+    assert made.vmm.device_config().num_scanouts == 2
     timing = made.driver.get_edid(1)[32 + 54 :]
     assert (timing[2] | (timing[4] & 0xF0) << 4, timing[5] | (timing[7] & 0xF0) << 4) == (800, 600)
 

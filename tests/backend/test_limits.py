@@ -183,7 +183,7 @@ def test_pixels_that_a_short_backing_does_not_have_stay(service, machine):
         assert made.code(transfer(1, (0, 0, 16, 16))) == OK
         made.driver.flush(1, Rect(0, 0, 16, 16))
         made.driver.detach_backing(1)
-    shown = service.screens[0].picture().pixels
+    shown = service.screens[0].frame().pixels
     assert (shown[0:3], shown[64:67]) == (bytes([7, 6, 5]), bytes([3, 2, 1]))
 
 

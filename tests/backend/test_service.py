@@ -48,7 +48,7 @@ def test_rectangles_are_put_where_they_belong(service, machine):
         made.driver.transfer(1, rect, 4 * (320 * y + x))
         made.driver.flush(1, rect)
         made.sees(bytes(picture))
-        assert service.screens[0].picture().pixels == picture
+        assert service.screens[0].frame().pixels == picture
 
 
 def test_every_frame_has_a_number(service, machine):
@@ -116,7 +116,7 @@ def test_an_output_that_is_switched_off_keeps_its_last_picture(service, machine)
     made.driver.set_scanout(0, 0, Rect())
     screen = service.screens[0]
     assert not screen.active
-    assert screen.picture().pixels == picture
+    assert screen.frame().pixels == picture
     made.driver.set_scanout(0, 1, FULL)
     eventually(lambda: screen.active, "the output is on again")
 
@@ -176,7 +176,7 @@ def test_once_ends_the_service_and_every_wait(serve):
     assert "the back-end has ended" in str(errors[0])
     with pytest.raises(LocalError, match="the back-end has ended"):
         screen.wait_idle(timeout=PATIENCE)
-    assert screen.picture().pixels == picture, "the last picture can still be looked at"
+    assert screen.frame().pixels == picture, "the last picture can still be looked at"
 
 
 def test_a_connected_socket_is_served_by_fd(machine):
@@ -247,7 +247,7 @@ def test_what_the_front_end_showed_is_blank_for_the_next(service):
     second = Machine(service.path).start()
     picture = second.show(64, 64, seed=9)
     second.sees(picture)
-    assert service.screens[0].picture().pixels == picture
+    assert service.screens[0].frame().pixels == picture
     second.close()
 
 
@@ -257,7 +257,7 @@ def test_two_services_at_once(serve, machine):
     pictures = [made.show(seed=at) for at, made in enumerate(machines)]
     for service, picture in zip(services, pictures, strict=True):
         assert service.screens[0].wait_for_frame(timeout=PATIENCE)
-        eventually(lambda s=service, p=picture: s.screens[0].picture().pixels == p, "its own picture")
+        eventually(lambda s=service, p=picture: s.screens[0].frame().pixels == p, "its own picture")
 
 
 def test_the_package_offers_the_room():

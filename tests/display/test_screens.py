@@ -2,7 +2,7 @@
 
 import pytest
 
-from outboard.display import Screen, Screens
+from outboard.display import Frame, Screen, Screens
 
 LETTER = (8, 16, 8, 16)
 OTHER_LETTER = (16, 16, 8, 16)
@@ -85,13 +85,13 @@ def test_the_last_picture_stays_when_the_output_goes_off():
     screens.update(1, Plain(9), 0, 0, 4, 2)
     screens.scanout(1, 0, 0)
     screen = screens.screens[1]
-    assert (screen.active, screen.picture()) == (False, (4, 2, bytes([9]) * 32, 1))
+    assert (screen.active, screen.frame()) == (False, Frame(4, 2, bytes([9]) * 32, 1, damage=((0, 0, 4, 2),)))
 
 
 def test_the_cursor_is_signed_and_apart_from_the_picture():
     screens = Screens(1)
     screens.cursor_update(0, 5, 6, 1, 2, b"image")
     screens.cursor_pos(0, 2**32 - 10, 3)
-    assert screens.screens[0].cursor() == (-10, 3, 1, 2, True, b"image")
+    assert screens.screens[0].cursor == (-10, 3, 1, 2, True, b"image")
     screens.cursor_pos_hide(0, 0, 0)
-    assert not screens.screens[0].cursor().visible
+    assert not screens.screens[0].cursor.visible

@@ -154,7 +154,8 @@ def test_the_start_sequence_has_the_bytes_of_the_example(c_helper):
         vmm.start()
     expected = [
         ("01000000 01000000 00000000", 0),
-        ("10000000 01000000 08000000 · 0982000000000000", 0),  # MQ, REPLY_ACK, CONFIG, and memory slots
+        ("10000000 01000000 08000000 · 2982000000000000", 0),  # MQ, REPLY_ACK, CONFIG; BACKEND_REQ, memory slots
+        ("15000000 09000000 00000000", 1),
         ("03000000 01000000 00000000", 0),
         ("18000000 01000000 1c000000 · 00000000 10000000 00000000 · 00000000000000000000000000000000", 0),
         ("21000000 01000000 00000000", 1),
@@ -230,14 +231,14 @@ def test_the_cursor_has_image_place_and_visibility(c_helper):
         driver.attach_backing(3, backing)
         driver.transfer(3, Rect(0, 0, 64, 64), 0)
         assert driver.update_cursor(0, 3, 100, 50, 7, 9) == Response(0, b"")
-        display.wait_until(lambda: display.cursor.image == image, "the image")
-        cursor = display.cursor
-        assert (cursor.x, cursor.y, cursor.hot_x, cursor.hot_y, cursor.visible) == (100, 50, 7, 9, True)
+        display.wait_until(lambda: display.outputs[0].cursor.image == image, "the image")
+        screen = display.outputs[0]
+        assert screen.cursor == (100, 50, 7, 9, True, image)
         driver.move_cursor(0, 3, -10, -3)
-        display.wait_until(lambda: cursor.x == -10, "the position")
-        assert (cursor.y, cursor.visible, cursor.image) == (-3, True, image)
+        display.wait_until(lambda: screen.cursor.x == -10, "the position")
+        assert screen.cursor == (-10, -3, 7, 9, True, image)
         driver.move_cursor(0, 0, 1, 2)
-        display.wait_until(lambda: not cursor.visible, "hiding")
+        display.wait_until(lambda: not screen.cursor.visible, "hiding")
         assert [entry.req for entry in display.log][-3:] == [
             GpuReq.CURSOR_UPDATE,
             GpuReq.CURSOR_POS,

@@ -144,11 +144,11 @@ def test_cursor(guest: Guest) -> None:
     guest.hold("cursor 100 50")
     guest.screens.equal(picture("gradient", 1280, 800))
     screen = guest.backend.screen()
-    wait_until(lambda: (screen.cursor_x, screen.cursor_y) == (100, 50), "the cursor's last step")
-    assert screen.cursor_visible and (screen.cursor_hot_x, screen.cursor_hot_y) == (32, 32)
-    assert screen.cursor_image == cursor_image()
+    wait_until(lambda: (screen.cursor.x, screen.cursor.y) == (100, 50), "the cursor's last step")
+    assert screen.cursor.visible and (screen.cursor.hot_x, screen.cursor.hot_y) == (32, 32)
+    assert screen.cursor.image == cursor_image()
     guest.stop_kms()
-    wait_until(lambda: not screen.cursor_visible, "the cursor's end")
+    wait_until(lambda: not screen.cursor.visible, "the cursor's end")
 
 
 def test_stop_and_cont(guest: Guest) -> None:
@@ -182,10 +182,10 @@ def test_driver_unbound_and_bound(guest: Guest) -> None:
 def test_system_reset(guest: Guest) -> None:
     guest.hold("cursor 300 200")
     old = set(guest.backend.device.gpu.resources.values())
-    assert len(old) == 3 and guest.backend.screen().cursor_visible
+    assert len(old) == 3 and guest.backend.screen().cursor.visible
     guest.starts_anew(lambda: guest.vm.qmp.command("system_reset"))
     assert old.isdisjoint(guest.backend.device.gpu.resources.values()), "the old resources are gone"
-    assert not guest.backend.screen().cursor_visible, "the cursor went with them"
+    assert not guest.backend.screen().cursor.visible, "the cursor went with them"
 
 
 def test_guest_reboots(guest: Guest) -> None:

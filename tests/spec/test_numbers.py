@@ -10,6 +10,7 @@ from tests.vectors import numbers
     ("enum", "table"),
     [
         pytest.param(vhost_user.Req, numbers.CONTROL_REQUESTS, id="control requests"),
+        pytest.param(vhost_user.BackendReq, numbers.BACKEND_REQUESTS, id="back-end's requests"),
         pytest.param(vhost_user.ProtocolFeature, numbers.CONTROL_FEATURES, id="control features"),
         pytest.param(vhost_user_gpu.Req, numbers.DISPLAY_REQUESTS, id="display requests"),
         pytest.param(vhost_user_gpu.ProtocolFeature, numbers.DISPLAY_FEATURES, id="display features"),

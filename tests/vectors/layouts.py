@@ -13,6 +13,14 @@ CONTROL = {
     "MemTable": (8, {"nregions": 0, "padding": 4}),
     "SingleRegion": (40, {"padding": 0, "region": 8, "region.guest_addr": 8, "region.mmap_offset": 32}),
     "ConfigSpace": (12, {"offset": 0, "length": 4, "flags": 8}),
+    "LogArea": (16, {"log_size": 0, "log_offset": 8}),
+    "Inflight": (20, {"mmap_size": 0, "mmap_offset": 8, "num_queues": 16, "queue_size": 18}),
+    "Iotlb": (26, {"iova": 0, "size": 8, "user_addr": 16, "perm": 24, "type": 25}),
+    "DeviceState": (8, {"direction": 0, "phase": 4}),
+    "VringArea": (24, {"vring": 0, "size": 8, "offset": 16}),
+    "SharedObject": (16, {"uuid": 0}),
+    "ShmemConfig": (8, {"nregions": 0, "padding": 4}),
+    "Mmap": (40, {"shmid": 0, "padding": 1, "fd_offset": 8, "shm_offset": 16, "length": 24, "flags": 32}),
 }
 
 CONTROL_C = """
@@ -24,6 +32,14 @@ struct MemoryRegion { uint64 guest_addr; uint64 memory_size; uint64 user_addr; u
 struct MemTable { uint32 nregions; uint32 padding; };
 struct SingleRegion { uint64 padding; struct MemoryRegion region; };
 struct ConfigSpace { uint32 offset; uint32 length; uint32 flags; };
+struct LogArea { uint64 log_size; uint64 log_offset; };
+struct Inflight { uint64 mmap_size; uint64 mmap_offset; uint16 num_queues; uint16 queue_size; };
+struct Iotlb { uint64 iova; uint64 size; uint64 user_addr; uint8 perm; uint8 type; };
+struct DeviceState { uint32 direction; uint32 phase; };
+struct VringArea { uint64 vring; uint64 size; uint64 offset; };
+struct SharedObject { char uuid[16]; };
+struct ShmemConfig { uint32 nregions; uint32 padding; };
+struct Mmap { uint8 shmid; char padding[7]; uint64 fd_offset; uint64 shm_offset; uint64 length; uint64 flags; };
 """
 
 DISPLAY = {

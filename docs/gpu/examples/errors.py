@@ -32,4 +32,4 @@ with outboard.gpu.serve("gpu.sock", once=True) as gpu:
         screen.wait_for_frame(after=serial + 1)
     except LocalError as error:
         print("wait:", error)
-    print("the last picture is kept:", screen.picture().width, "pixels wide")
+    print("the last picture is kept:", screen.frame().width, "pixels wide")

@@ -8,7 +8,6 @@ with outboard.gpu.serve("gpu.sock") as gpu:
 
 import os
 import threading
-import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -16,140 +15,14 @@ from typing import Any, Self
 from outboard.backend.device import Options
 from outboard.backend.displays import Size
 from outboard.backend.server import Server
-from outboard.display import Screen, Screens
-from outboard.display.screens import Cursor, Picture, Pixels
-from outboard.errors import LocalError, WaitTimeout
+from outboard.errors import LocalError
 from outboard.gpu.state import MAX_HOSTMEM
 from outboard.host.loop import Loop
 from outboard.spec.virtio_gpu import MAX_SCANOUTS
-from outboard.viewers import png
+from outboard.viewers.live import LiveScreen, LiveScreens
 
 STOP_S = 10.0
 """Seconds that the serving thread is given to end."""
-
-
-class LiveScreen:
-    """One screen while its guest draws. All methods are safe from any thread."""
-
-    def __init__(self, screen: Screen, changed: threading.Condition, alive: threading.Event) -> None:
-        self._screen = screen
-        self._changed = changed
-        self._alive = alive
-        self._when = 0.0
-        self._news = 0
-
-    def note(self) -> None:
-        """Note a change, made under the condition's lock."""
-        if self._news != self._screen.news:
-            self._news = self._screen.news
-            self._when = time.monotonic()
-        self._changed.notify_all()
-
-    @property
-    def size(self) -> Size:
-        """Width and height in pixels of the last picture; (0, 0) before the first."""
-        return self._screen.width, self._screen.height
-
-    @property
-    def active(self) -> bool:
-        """Whether the guest has the output enabled."""
-        return self._screen.active
-
-    @property
-    def serial(self) -> int:
-        """Number of the last change; 0 before the first."""
-        return self._screen.serial
-
-    @property
-    def cursor(self) -> Cursor:
-        """The cursor as the guest last set it."""
-        with self._changed:
-            return self._screen.cursor()
-
-    def picture(self) -> Picture:
-        """Return a copy of what is shown now, without the cursor."""
-        with self._changed:
-            return self._screen.picture()
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write what is shown now as a PNG file. Raises LocalError when nothing was ever shown, or on a bad path."""
-        picture = self.picture()
-        png.save(path, picture.width, picture.height, picture.pixels)
-
-    def wait_for_frame(self, after: int = 0, timeout: float = 30.0) -> Picture:
-        """Wait until the serial is above `after`; return the picture. Raises WaitTimeout after `timeout` seconds."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: self.serial > after or not self._alive.is_set(), timeout):
-                raise WaitTimeout(f"no frame after serial {after} in {timeout} s; {self._age()}")
-            self._check_alive()
-            return self._screen.picture()
-
-    def wait_idle(self, quiet: float = 0.5, timeout: float = 30.0) -> Picture:
-        """Wait until the output is on and nothing has changed for `quiet` seconds; return the picture.
-
-        A blinking text cursor is no change, and the last picture of a guest that has gone does not count.
-        Raises WaitTimeout after `timeout` seconds, and LocalError when the back-end has ended.
-        """
-        end = time.monotonic() + timeout
-        with self._changed:
-            while True:
-                self._check_alive()
-                now = time.monotonic()
-                shown = self.active and self.serial
-                calm = self._when + quiet if shown else end
-                if shown and now >= calm:
-                    return self._screen.picture()
-                if now >= end:
-                    raise WaitTimeout(f"not idle for {quiet} s within {timeout} s; {self._age()}")
-                self._changed.wait(min(calm, end) - now)
-
-    def _check_alive(self) -> None:
-        if not self._alive.is_set():
-            raise LocalError(f"the back-end has ended; {self._age()}")
-
-    def _age(self) -> str:
-        if not self.serial:
-            return f"output {self._screen.scanout_id} has never shown anything"
-        age = time.monotonic() - self._when
-        state = "" if self.active else "the output is off, "
-        return f"{state}last change {age:.2f} s ago, serial {self.serial}, {self._screen.width}x{self._screen.height}"
-
-
-class LiveScreens(Screens):
-    """Screens that other threads may look at: every change is made under one lock, and announced."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__(count)
-        self.changed = threading.Condition()
-        self.alive = threading.Event()
-        self.live = [LiveScreen(screen, self.changed, self.alive) for screen in self.screens]
-
-    def scanout(self, scanout_id: int, width: int, height: int) -> None:
-        """See `Screens.scanout`."""
-        with self.changed:
-            super().scanout(scanout_id, width, height)
-            self.live[scanout_id].note()
-
-    def cursor_update(self, scanout_id: int, x: int, y: int, hot_x: int, hot_y: int, image: bytes) -> None:
-        """See `Screens.cursor_update`."""
-        with self.changed:
-            super().cursor_update(scanout_id, x, y, hot_x, hot_y, image)
-
-    def cursor_pos(self, scanout_id: int, x: int, y: int) -> None:
-        """See `Screens.cursor_pos`."""
-        with self.changed:
-            super().cursor_pos(scanout_id, x, y)
-
-    def cursor_pos_hide(self, scanout_id: int, x: int, y: int) -> None:
-        """See `Screens.cursor_pos_hide`."""
-        with self.changed:
-            super().cursor_pos_hide(scanout_id, x, y)
-
-    def update(self, scanout_id: int, surface: Pixels, x: int, y: int, width: int, height: int) -> None:
-        """See `Screens.update`."""
-        with self.changed:
-            super().update(scanout_id, surface, x, y, width, height)
-            self.live[scanout_id].note()
 
 
 class GpuService:
@@ -199,12 +72,10 @@ class GpuService:
             self._failure = error
             self._server.close()
         finally:
-            with self._mirror.changed:
-                self._mirror.alive.clear()
-                self._mirror.changed.notify_all()
+            self._mirror.end()
 
     def __enter__(self) -> Self:
-        self._mirror.alive.set()
+        self._mirror.begin()
         self._thread.start()
         return self
 

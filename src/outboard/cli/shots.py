@@ -33,7 +33,7 @@ class Shots:
 
     def _save(self, scanout_id: int) -> bool:
         path = self._file if scanout_id == 0 else self._file.with_stem(f"{self._file.stem}-{scanout_id}")
-        picture = self.screens.screens[scanout_id].picture()
+        picture = self.screens.screens[scanout_id].frame()
         try:
             png.save(path, picture.width, picture.height, picture.pixels)
         except LocalError as error:

@@ -1,18 +1,24 @@
 """Screens of this process: each keeps the picture of one output as it was last shown.
 
-Pixels are 0xXXRRGGBB words, bytes B, G, R, X in memory, rows tight, as QEMU docs/interop/vhost-user-gpu sends them.
+Pixels come from a surface of ours (`update`), from a stream (`room` and `paint`), or from a shared buffer
+(`dmabuf_scanout`). As in QEMU nothing changes with SCANOUT alone: a new size, black, appears with the first rectangle.
 """
 
-from typing import NamedTuple, Protocol
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
 
+from outboard.display.frame import Cursor, Frame, Rectangle
+from outboard.errors import LocalError
+from outboard.spec.vhost_user_gpu import DmabufScanout
 from outboard.spec.virtio_gpu import BYTES_PER_PIXEL
 
 BLINK_MAX = 4 << 10
 """Bytes of a rectangle that may be a blinking cursor: 32 x 32 pixels."""
 BLINKS = 16
 """Small rectangles that are remembered."""
-
-Rectangle = tuple[int, int, int, int]
+DAMAGE_KEPT = 512
+"""Rectangles whose place is remembered; who missed more of them has to look at everything."""
 
 
 class Pixels(Protocol):
@@ -22,69 +28,134 @@ class Pixels(Protocol):
         """Copy a rectangle as tight rows to byte `start` of `into`."""
 
 
-class Picture(NamedTuple):
-    """A copy of a screen: `pixels` holds 4 * width * height bytes. `serial` rises with every change of the screen."""
+class Buffer(Pixels, Protocol):
+    """A buffer that another process shares, its visible rectangle at 0, 0. `gather` raises LocalError."""
 
-    width: int
-    height: int
-    pixels: bytes
-    serial: int
+    def close(self) -> None:
+        """Give the buffer back."""
 
 
-class Cursor(NamedTuple):
-    """A screen's cursor: position of the image's corner (it may lie outside), hot spot in the image, visibility.
+Import = Callable[[DmabufScanout, int, int], Buffer]
+"""Takes a DMABUF_SCANOUT, its modifier and its fd, which is owned from then on; raises LocalError with a reason."""
 
-    image: 64 x 64 words 0xAARRGGBB, bytes B, G, R, A in memory; empty until the guest has set one.
-    """
 
-    x: int
-    y: int
-    hot_x: int
-    hot_y: int
-    visible: bool
-    image: bytes
+def refuse(scanout: DmabufScanout, modifier: int, fd: int) -> Buffer:
+    """Import nothing."""
+    raise LocalError("shared buffers are not read here")
 
 
 class Screen:
     """One output. `active` is false before the guest sets it and after it disables it; the last picture stays.
 
-    news: rises with every change that is more than a blink: a small rectangle that shows again what it showed before.
+    width, height: of what is shown. announced: the size of the scanout. serial: number of the last change. time: when
+    it was. news: rises with every change that is more than a blink: a small rectangle that shows again what it showed
+    before. updates, painted: rectangles and pixels that came so far. refused: why a shared buffer is not shown.
     """
 
-    def __init__(self, scanout_id: int) -> None:
+    def __init__(self, scanout_id: int, clock: Callable[[], float] = lambda: 0.0) -> None:
         self.scanout_id = scanout_id
-        self.width = 0
-        self.height = 0
-        self.active = False
-        self.serial = 0
-        self.news = 0
+        self.width = self.height = 0
+        self.announced = (0, 0)
+        self.serial = self.news = 0
+        self.updates = self.painted = 0
+        self.time = 0.0
+        self.cursor = Cursor()
+        self.dmabuf: DmabufScanout | None = None
+        self.modifier = 0
+        self.refused = ""
+        self._clock = clock
+        self._buffer: Buffer | None = None
+        self._pixels = memoryview(bytearray())
+        self._fresh: memoryview | None = None
+        self._spare: memoryview | None = None
+        self._scratch = memoryview(bytearray())
+        self._damage: deque[tuple[int, Rectangle]] = deque(maxlen=DAMAGE_KEPT)
         self._blinks: dict[Rectangle, tuple[bytes, ...]] = {}
-        self.cursor_image = b""
-        self.cursor_visible = False
-        self.cursor_x = self.cursor_y = 0
-        self.cursor_hot_x = self.cursor_hot_y = 0
-        self.resize(0, 0)
+
+    @property
+    def active(self) -> bool:
+        """Whether the guest has the output enabled."""
+        return bool(self.announced[0])
+
+    @property
+    def pixels(self) -> memoryview:
+        """What is shown, as it is now: 4 * width * height bytes that change under the reader."""
+        return self._pixels
+
+    # Size
 
     def resize(self, width: int, height: int) -> None:
-        """Set the size, black; 0 x 0 only says that the output is off."""
-        self.active = bool(width)
+        """Set the size, black from the next rectangle on; 0 x 0 only says that the output is off."""
+        self._forget_buffer()
+        self.announced = (width, height)
         self._blinks.clear()
-        self.news += self.active
-        if self.active or not self.serial:
-            self.width, self.height = width, height
-            self._pixels = memoryview(bytearray(BYTES_PER_PIXEL * width * height))
+        self._spare = self._fresh = None
+        if width:
+            self.news += 1
+            self._fresh = memoryview(bytearray(BYTES_PER_PIXEL * width * height))
+
+    def _surface(self) -> memoryview:
+        """Return the pixels to draw into: those of the announced size."""
+        if self._fresh is not None:
+            self._pixels, self._fresh = self._fresh, None
+            self.width, self.height = self.announced
+            self._damage.clear()
+        return self._pixels
+
+    # Pixels
 
     def update(self, surface: Pixels, x: int, y: int, width: int, height: int) -> None:
-        """Take a rectangle that lies inside the screen."""
+        """Take a rectangle that lies inside the screen from a surface."""
+        pixels = self._surface()
         stride = BYTES_PER_PIXEL * self.width
         start = y * stride + BYTES_PER_PIXEL * x
         if width == self.width:
-            surface.gather(self._pixels, start, x, y, width, height)
+            surface.gather(pixels, start, x, y, width, height)
         else:
             for row in range(height):
-                surface.gather(self._pixels, start + row * stride, x, y + row, width, 1)
+                surface.gather(pixels, start + row * stride, x, y + row, width, 1)
+        self._changed((x, y, width, height))
+
+    def room(self, x: int, y: int, width: int, height: int) -> memoryview:
+        """Return room for a rectangle's tight rows, to be given to `paint` when it is full."""
+        size = BYTES_PER_PIXEL * width * height
+        if (x, y, width, height) == (0, 0, *self.announced):
+            self._spare = self._spare or memoryview(bytearray(size))
+            return self._spare
+        if len(self._scratch) < size:
+            self._scratch = memoryview(bytearray(size))
+        return self._scratch[:size]
+
+    def paint(self, x: int, y: int, width: int, height: int, pixels: memoryview) -> None:
+        """Take a rectangle, tight rows, that touches the screen; what reaches over its edges is cut off."""
+        shown = self._surface()
+        if pixels is self._spare:
+            self._pixels, self._spare = pixels, shown
+        else:
+            self._blit(shown, x, y, width, height, pixels)
+        right, bottom = min(x + width, self.width), min(y + height, self.height)
+        self._changed((x, y, right - x, bottom - y))
+
+    def _blit(self, into: memoryview, x: int, y: int, width: int, height: int, pixels: memoryview) -> None:
+        """Copy what lies inside the screen."""
+        columns, rows = min(width, self.width - x), min(height, self.height - y)
+        stride = BYTES_PER_PIXEL * self.width
+        to = y * stride + BYTES_PER_PIXEL * x
+        if columns == width == self.width:
+            into[to : to + rows * stride] = pixels[: rows * stride]
+            return
+        size, step = BYTES_PER_PIXEL * columns, BYTES_PER_PIXEL * width
+        for at in range(0, rows * step, step):
+            into[to : to + size] = pixels[at : at + size]
+            to += stride
+
+    def _changed(self, rectangle: Rectangle) -> None:
         self.serial += 1
-        if not self._blinked((x, y, width, height)):
+        self.updates += 1
+        self.painted += rectangle[2] * rectangle[3]
+        self.time = self._clock()
+        self._damage.append((self.serial, rectangle))
+        if not self._blinked(rectangle):
             self.news += 1
 
     def _blinked(self, rectangle: Rectangle) -> bool:
@@ -102,38 +173,100 @@ class Screen:
         self._blinks[rectangle] = seen if now in seen else (*seen[-1:], now)
         return now in seen
 
-    def cursor(self) -> Cursor:
-        """Return the cursor as it was last set."""
-        hot_x, hot_y = self.cursor_hot_x, self.cursor_hot_y
-        return Cursor(self.cursor_x, self.cursor_y, hot_x, hot_y, self.cursor_visible, self.cursor_image)
+    def damage(self, after: int) -> tuple[Rectangle, ...]:
+        """Return the rectangles that changed since serial `after`: all of the screen when that is too long ago."""
+        if after >= self.serial:
+            return ()
+        if self._damage and self._damage[0][0] <= after + 1:
+            return tuple(rectangle for serial, rectangle in self._damage if serial > after)
+        return ((0, 0, self.width, self.height),)
 
-    def picture(self) -> Picture:
-        """Return a copy of the pixels, without the cursor."""
-        return Picture(self.width, self.height, bytes(self._pixels), self.serial)
+    def frame(self, after: int | None = None) -> Frame:
+        """Return a copy of what is shown. damage: since serial `after`, by default of the last change."""
+        damage = self.damage(max(0, self.serial - 1) if after is None else after)
+        return Frame(self.width, self.height, bytes(self._pixels), self.serial, self.time, damage, self.cursor)
+
+    # Shared buffers
+
+    def share(self, scanout: DmabufScanout, modifier: int, buffer: Buffer | None, why: str = "") -> None:
+        """Show a shared buffer from the next `update_shared` on, or none, for the reason `why`."""
+        size = (scanout.width or scanout.fd_width, scanout.height or scanout.fd_height) if buffer else (0, 0)
+        self.resize(*size)
+        self._buffer, self.refused, self.modifier = buffer, why, modifier
+        self.dmabuf = scanout if buffer else None
+
+    def update_shared(self, x: int, y: int, width: int, height: int) -> None:
+        """Read a rectangle of the shared buffer, as far as it lies inside the screen. Raises LocalError."""
+        columns, rows = min(width, self.announced[0] - x), min(height, self.announced[1] - y)
+        if self._buffer is not None and columns > 0 and rows > 0:
+            self.update(self._buffer, x, y, columns, rows)
+
+    def _forget_buffer(self) -> None:
+        buffer, self._buffer, self.dmabuf = self._buffer, None, None
+        if buffer is not None:
+            buffer.close()
+
+    def close(self) -> None:
+        """Give the shared buffer back; the picture stays."""
+        self._forget_buffer()
 
 
 class Screens:
-    """The screens of all outputs; takes what the device shows."""
+    """The screens of all outputs; takes what a device shows (`gpu.output.Output`), or what a back-end sends.
+
+    clock: seconds, for the time of each change. importer: makes a shared buffer readable.
+    """
 
     congested = False
 
-    def __init__(self, count: int) -> None:
-        self.screens = [Screen(i) for i in range(count)]
+    def __init__(self, count: int, clock: Callable[[], float] = lambda: 0.0, importer: Import = refuse) -> None:
+        self.screens = [Screen(i, clock) for i in range(count)]
+        self._import = importer
 
     def scanout(self, scanout_id: int, width: int, height: int) -> None:
         """Set the size of an output; 0 x 0 disables it."""
         self.screens[scanout_id].resize(width, height)
 
     def update(self, scanout_id: int, surface: Pixels, x: int, y: int, width: int, height: int) -> None:
-        """Take a rectangle of an output."""
+        """Take a rectangle of an output from a surface."""
         self.screens[scanout_id].update(surface, x, y, width, height)
+
+    def room(self, scanout_id: int, x: int, y: int, width: int, height: int) -> memoryview | None:
+        """Return room for a rectangle of an output, tight rows."""
+        return self.screens[scanout_id].room(x, y, width, height)
+
+    def paint(self, scanout_id: int, x: int, y: int, width: int, height: int, pixels: memoryview | None) -> None:
+        """Take a rectangle of an output, tight rows."""
+        if pixels is not None:
+            self.screens[scanout_id].paint(x, y, width, height, pixels)
+
+    def dmabuf_scanout(self, scanout: DmabufScanout, modifier: int, fd: int | None) -> None:
+        """Show a shared buffer on an output, or switch it off. Raises LocalError when the buffer cannot be read."""
+        screen = self.screens[scanout.scanout_id]
+        if fd is None:
+            screen.share(scanout, modifier, None)
+            return
+        try:
+            buffer = self._import(scanout, modifier, fd)
+        except LocalError as error:
+            screen.share(scanout, modifier, None, str(error))
+            raise
+        screen.share(scanout, modifier, buffer)
+
+    def dmabuf_update(self, scanout_id: int, x: int, y: int, width: int, height: int) -> bool:
+        """Read a rectangle of an output's shared buffer; true: it has been read, the back-end may draw again."""
+        screen = self.screens[scanout_id]
+        try:
+            screen.update_shared(x, y, width, height)
+        except LocalError as error:
+            screen.refused = str(error)
+        return True
 
     def cursor_update(self, scanout_id: int, x: int, y: int, hot_x: int, hot_y: int, image: bytes) -> None:
         """Set the cursor's image, hot spot and position, and show it."""
         screen = self.screens[scanout_id]
-        screen.cursor_image = image
-        screen.cursor_hot_x, screen.cursor_hot_y = hot_x, hot_y
-        self.cursor_pos(scanout_id, x, y)
+        screen.cursor = screen.cursor._replace(hot_x=hot_x, hot_y=hot_y, image=image)
+        self._place(scanout_id, x, y, True)
 
     def cursor_pos(self, scanout_id: int, x: int, y: int) -> None:
         """Move the cursor and show it."""
@@ -145,5 +278,16 @@ class Screens:
 
     def _place(self, scanout_id: int, x: int, y: int, visible: bool) -> None:
         screen = self.screens[scanout_id]
-        screen.cursor_x, screen.cursor_y = (v - (1 << 32) if v >> 31 else v for v in (x, y))
-        screen.cursor_visible = visible
+        x, y = (v - (1 << 32) if v >> 31 else v for v in (x, y))
+        screen.cursor = screen.cursor._replace(x=x, y=y, visible=visible)
+
+    def begin(self) -> None:
+        """Somebody draws from now on."""
+
+    def end(self) -> None:
+        """Nobody draws any more."""
+
+    def close(self) -> None:
+        """Give all shared buffers back; the pictures stay."""
+        for screen in self.screens:
+            screen.close()

@@ -12,8 +12,11 @@ from collections.abc import Callable
 
 from outboard.errors import LocalError, ProtocolError, WaitTimeout
 from outboard.host.sockets import receive
-from outboard.spec.vhost_user import MAX_FDS
+from outboard.spec.vhost_user import MAX_FDS, Header
 from outboard.vhost_user.frontend import Frontend, Message, Reply
+
+Observer = Callable[[str, bool, int, int, bytes, int, int], object]
+"""Called with the socket's name, whether to the back-end, request, flags, payload without pixels, its size, fds."""
 
 
 class Control:
@@ -23,11 +26,18 @@ class Control:
     is. It serves the display meanwhile, since a back-end may wait for that before it answers.
     """
 
-    def __init__(self, sock: socket.socket, session: Frontend, wait: Callable[[int, float], bool]) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        session: Frontend,
+        wait: Callable[[int, float], bool],
+        observer: Observer | None = None,
+    ) -> None:
         sock.setblocking(True)
         self.socket = sock
         self.session = session
         self._wait = wait
+        self._observer = observer
 
     def ask(self, message: Message, timeout_s: float) -> Reply:
         """Send a request that has a reply; return it. Raises WaitTimeout, ProtocolError."""
@@ -53,6 +63,7 @@ class Control:
 
     def send(self, message: Message) -> None:
         """Send by one `sendmsg`, also what the session did not compose. Raises ProtocolError when nobody listens."""
+        self._observe(True, message.data, len(message.fds))
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", message.fds))] if message.fds else []
         try:
             sent = self.socket.sendmsg([message.data], ancillary, socket.MSG_NOSIGNAL)
@@ -68,7 +79,17 @@ class Control:
         data, fds = chunk
         if not data:
             raise ProtocolError("control socket", "a reply", "end of file")
-        return self.session.receive(data, fds)
+        came = len(fds)
+        replies = self.session.receive(data, fds)
+        for reply in replies:
+            self._observe(False, reply.data, came)
+        return replies
+
+    def _observe(self, to_backend: bool, data: bytes, fds: int) -> None:
+        if self._observer is not None and len(data) >= Header.sizeof:
+            header = Header.unpack_from(data)
+            payload = data[Header.sizeof :]
+            self._observer("control", to_backend, header.request, header.flags, payload, header.size, fds)
 
     @property
     def gone(self) -> bool:

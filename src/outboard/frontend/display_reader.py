@@ -1,16 +1,14 @@
-"""The display's end of the GPU socket: reads what a back-end sends, answers what it asks.
+"""The display's end of the GPU socket: reads what a back-end sends into screens, answers what it asks.
 
-Source: QEMU docs/interop/vhost-user-gpu, "Wire format".
+Source: QEMU docs/interop/vhost-user-gpu.
 
 Driven by a thread of its own (`threaded`), or step by step by whoever waits for something. It can stall, that is not
-read, to see what a back-end does then. `counting` is the fast path for benchmarks: pixels and cursor positions are read
-into one buffer and counted, not kept.
+read, to see what a back-end does then. Answers that a back-end does not read make it read no more, and nothing else.
 """
 
 import os
 import select
 import socket
-import struct
 import threading
 import time
 from array import array
@@ -18,62 +16,113 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
+from outboard.display import Screen, Screens
+from outboard.display.edid import edid as make_edid
 from outboard.errors import ProtocolError, WaitTimeout
-from outboard.frontend.outputs import MAX_SIDE, Outputs, Size
+from outboard.frontend.control import Observer
+from outboard.frontend.shared_buffer import import_buffer
+from outboard.host.events import close_all
 from outboard.spec.vhost_user import MAX_FDS
-from outboard.spec.vhost_user_gpu import REQUESTS, Header, ProtocolFeature, Req, Update
-from outboard.spec.virtio_gpu import BYTES_PER_PIXEL
+from outboard.spec.vhost_user_gpu import ProtocolFeature
+from outboard.spec.virtio_gpu import MAX_SCANOUTS
+from outboard.vhost_user.display_receiver import LOG_LENGTH, MAX_PIXELS, DisplayReceiver, Size
 
-CHUNK = 1 << 20
-"""Bytes read at once, at most; every message fits but for the pixels of UPDATE."""
-READS = 16
+READS = 64
 """Chunks that one `step` reads, at most."""
-SPINS = 1000
-"""Tries of the fast path inside an UPDATE, about a millisecond, before it sleeps. A frame is far more than the buffer:
-two sides that sleep on it in turn measure the scheduler."""
-UPDATE = int(Req.UPDATE)
-COUNTED = frozenset({UPDATE, int(Req.CURSOR_POS), int(Req.CURSOR_POS_HIDE)})
-HEADER_SIZE = Header.sizeof
-UPDATE_SIZE = Update.sizeof
-_HEADER = struct.Struct("=" + Header.codes)
-_UPDATE = struct.Struct("=" + Update.codes)
+ANSWERS_MAX = 64
+"""Answers that wait for a back-end to read them, at most, before nothing more is read from it."""
+DEFAULT_SIZE = (1280, 800)
+"""What the EDID of an output that is off speaks of, as QEMU's does."""
 _FD_ROOM = socket.CMSG_SPACE(MAX_FDS * 4)
 
 
-class DisplayReader(Outputs):
+class Tally(Screens):
+    """The same screens, but pixels are counted and thrown away: for benchmarks."""
+
+    def __init__(self, screens: Screens) -> None:
+        super().__init__(0)
+        self.screens = screens.screens
+
+    def room(self, scanout_id: int, x: int, y: int, width: int, height: int) -> None:
+        """Throw the pixels away."""
+
+    def paint(self, scanout_id: int, x: int, y: int, width: int, height: int, pixels: memoryview | None) -> None:
+        """Count a rectangle."""
+        screen = self.screens[scanout_id]
+        screen.updates += 1
+        screen.painted += width * height
+
+
+class DisplayReader:
     """A display that lives as long as its machine, over any number of GPU sockets.
 
-    counting: count UPDATE and cursor positions in `counts` and in each output's `painted`, keep no pixels and no log of
-    them; `last_counted` is the payload of the last one. Raises nothing while reading: a broken stream is in `error`.
+    modes: sizes of the outputs, (0, 0) for one that is off; may be changed. features: mask that is offered. edid: a
+    blob for all outputs; by default each gets one of its own size. screens: where pictures go, by default own ones.
+    max_pixels: of all scanouts together. log_length: messages kept in `log`. observer: called for every message.
+    counting: count pixels and keep none. Reading raises nothing: a broken stream is in `error`.
     """
 
     def __init__(
         self,
-        modes: Sequence[Size] = ((1280, 800),),
+        modes: Sequence[Size] = (DEFAULT_SIZE,),
         features: int = ProtocolFeature.EDID | ProtocolFeature.DMABUF2,
         edid: bytes = b"",
         *,
+        screens: Screens | None = None,
         threaded: bool = False,
         counting: bool = False,
+        max_pixels: int = MAX_PIXELS,
+        log_length: int = LOG_LENGTH,
+        observer: Observer | None = None,
     ) -> None:
-        super().__init__(modes, features, edid)
+        self.screens = screens or Screens(MAX_SCANOUTS, time.monotonic, import_buffer)
+        self.edid = edid
+        self.receiver = DisplayReceiver(
+            self.screens,
+            modes,
+            features,
+            self._edid_of,
+            close_all,
+            outputs=len(self.screens.screens),
+            max_pixels=max_pixels,
+            log_length=log_length,
+            observer=None if observer is None else lambda *message: observer("display", *message),
+        )
+        self.modes = self.receiver.modes
+        self.log = self.receiver.log
+        self.counts = self.receiver.counts
+        self.violations = self.receiver.violations
         self.threaded = threaded
-        self.counting = counting
-        self.last_counted = b""
         self.bytes_read = 0
         self.eof = False
         self.error: ProtocolError | None = None
+        self._unsent = b""
         self._socket: socket.socket | None = None
         self._stalled = False
-        self._buffer = bytearray(CHUNK)
-        self._view = memoryview(self._buffer)
-        self._fill = 0
-        self._pixels_due = 0
-        self._fds: list[int] = []
-        self._fds_first = False
         self._changed = threading.Condition()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread: threading.Thread | None = None
+        self.counting = counting
+
+    @property
+    def outputs(self) -> list[Screen]:
+        """The screens, by scanout_id."""
+        return self.screens.screens
+
+    @property
+    def counting(self) -> bool:
+        """Whether pixels are counted and thrown away, and messages not logged."""
+        return isinstance(self.receiver.sink, Tally)
+
+    @counting.setter
+    def counting(self, counting: bool) -> None:
+        self.receiver.sink = Tally(self.screens) if counting else self.screens
+        self.receiver.logging = not counting
+
+    def _edid_of(self, scanout_id: int) -> bytes:
+        """Return the EDID of an output: that of the size which its display wants, not of what is shown there."""
+        size = self.modes[scanout_id] if scanout_id < len(self.modes) else (0, 0)
+        return self.edid or make_edid(*(size if all(size) else DEFAULT_SIZE), serial=scanout_id)
 
     # Life
 
@@ -81,9 +130,11 @@ class DisplayReader(Outputs):
         """Read from `ours`, which the reader owns now, in place of the socket before; the pictures stay."""
         self.detach()
         ours.setblocking(False)
-        self._fill = self._pixels_due = 0
+        self.receiver.open()
+        self._unsent = b""
         self.eof, self.error = False, None
         self._socket = ours
+        self.screens.begin()
         if self.threaded:
             self._thread = threading.Thread(target=self._serve, args=(ours,), name="display", daemon=True)
             self._thread.start()
@@ -92,18 +143,19 @@ class DisplayReader(Outputs):
         """Close the socket, so that the back-end sees its end."""
         with self._changed:
             ours, self._socket = self._socket, None
-            self._drop(self._fds)
+            self.receiver.close()
         if self._thread:
             os.eventfd_write(self._wake, 1)
             self._thread.join()
             self._thread = None
         if ours:
             ours.close()
+            self.screens.end()
 
     def close(self) -> None:
         """Detach for good."""
         self.detach()
-        super().close()
+        self.screens.close()
         if self._wake >= 0:
             os.close(self._wake)
             self._wake = -1
@@ -133,54 +185,44 @@ class DisplayReader(Outputs):
 
     def pollable(self) -> int:
         """Return the fd that whoever drives the reader polls before `step`, or -1 when there is nothing to drive."""
-        idle = self.threaded or self._stalled or self.eof or self._socket is None
-        return -1 if idle or self._socket is None else self._socket.fileno()
+        ours = self._socket
+        idle = self.threaded or self._stalled or self.eof or not self._events() & select.POLLIN
+        return -1 if idle or ours is None else ours.fileno()
+
+    def _events(self) -> int:
+        reads = 0 if self.receiver.replies_waiting > ANSWERS_MAX else select.POLLIN
+        return reads | (select.POLLOUT if self._unsent else 0)
 
     def step(self) -> bool:
         """Read what is there, up to `READS` chunks, without waiting; true when something came."""
         with self._changed:
             before = self.bytes_read
             for _ in range(READS):
-                if self._stalled or self.eof or self._socket is None or not self._read(self._socket):
+                ours = self._socket
+                if self._stalled or self.eof or ours is None:
                     break
-                if self.counting and self._pixels_due:
-                    self._skip_pixels(self._socket)
+                self._answer(ours)
+                if not self._events() & select.POLLIN or not self._read(ours):
+                    break
             if self.eof or self.bytes_read > before:
                 self._changed.notify_all()
             return self.bytes_read > before
-
-    def _skip_pixels(self, ours: socket.socket) -> None:
-        """Count the rest of an UPDATE away, the buffer being empty; give up when it does not come."""
-        due, tries = self._pixels_due, SPINS
-        while due and tries:
-            try:
-                came = ours.recv_into(self._buffer, min(due, CHUNK))
-            except BlockingIOError:
-                tries -= 1
-                continue
-            except ConnectionResetError:
-                break
-            if not came:
-                break
-            due -= came
-            tries = SPINS
-        self.bytes_read += self._pixels_due - due
-        self._pixels_due = due
 
     def _serve(self, ours: socket.socket) -> None:
         """Body of the thread: step whenever something comes, until detached."""
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
+        poll.register(ours, 0)
         while self._socket is ours:
-            if self._stalled or self.eof:
-                if len(poll.poll()) == 1:
-                    os.eventfd_read(self._wake)
-                continue
-            poll.register(ours, select.POLLIN)
-            ready = [fd for fd, _ in poll.poll()]
-            poll.unregister(ours)
-            if self._wake in ready:
+            idle = self._stalled or self.eof
+            if idle:
+                poll.unregister(ours)
+            else:
+                poll.modify(ours, self._events())
+            if self._wake in dict(poll.poll()):
                 os.eventfd_read(self._wake)
+            if idle:
+                poll.register(ours, 0)
             self.step()
 
     def wait_until(self, condition: Callable[[], bool], what: str, timeout_s: float = 5.0) -> None:
@@ -201,11 +243,12 @@ class DisplayReader(Outputs):
                 if self.threaded:
                     self._changed.wait(left)
                     continue
-            if self.pollable() >= 0:
-                select.select([self.pollable()], [], [], left)
-                self.step()
-            else:
+            if self.pollable() < 0:
                 raise WaitTimeout(f"{what}; nothing drives the display")
+            poll = select.poll()
+            poll.register(self.pollable(), self._events())
+            poll.poll(left * 1000)
+            self.step()
 
     def wait_painted(self, scanout_id: int, pixels: int, timeout_s: float = 5.0) -> None:
         """Wait until `pixels` pixels in all came for one output."""
@@ -217,98 +260,58 @@ class DisplayReader(Outputs):
         with self._changed:
             return bytes(self.outputs[scanout_id].pixels)
 
+    def release(self, scanout_id: int) -> None:
+        """Let the answers leave that the screens held back; see `DisplayReceiver.release`."""
+        with self._changed:
+            self.receiver.release(scanout_id)
+            if self._socket:
+                self._answer(self._socket)
+        os.eventfd_write(self._wake, 1)
+
     # The stream
 
     def _read(self, ours: socket.socket) -> bool:
         """Read one chunk; false when there is none."""
         try:
-            size, ancillary, flags, _ = ours.recvmsg_into([self._view[self._fill :]], _FD_ROOM, socket.MSG_CMSG_CLOEXEC)
-        except BlockingIOError:
+            size, ancillary, flags, _ = ours.recvmsg_into([self.receiver.buffer()], _FD_ROOM, socket.MSG_CMSG_CLOEXEC)
+        except (BlockingIOError, InterruptedError):
             return False
         except ConnectionResetError:
             size, ancillary, flags = 0, [], 0
+        fds: list[int] = []
         for level, kind, data in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                self._fds += array("i", data[: len(data) & ~3])
+                fds += array("i", data[: len(data) & ~3])
         if flags & socket.MSG_CTRUNC:
-            self.violate("more fds than one message carries")
+            self.receiver.violate("more fds than one message carries")
         if size == 0:
+            close_all(fds)
             return self._end()
         self.bytes_read += size
-        self._fill += size
         try:
-            self._parse()
+            self.receiver.received(size, fds)
         except ProtocolError as error:
             self.error = error
-            self.eof = True
+            self._end()
+        self._answer(ours)
         return True
 
     def _end(self) -> bool:
-        if self._fill or self._pixels_due:
-            self.violate("the stream ended inside a message")
+        if self.receiver.partial and not self.error:
+            self.receiver.violate("the stream ended inside a message")
         self.eof = True
+        self.receiver.close()
+        self.screens.end()
         return True
 
-    def _parse(self) -> None:
-        """Take all complete messages, and all pixels, out of the buffer."""
-        at, fill, view = 0, self._fill, self._view
-        while True:
-            if self._pixels_due:
-                step = min(self._pixels_due, fill - at)
-                self._pixels_due -= step
-                if not self.counting and step:
-                    self.paint(view[at : at + step])
-                at += step
-            if fill - at < HEADER_SIZE:
-                break
-            request, _, size = _HEADER.unpack_from(view, at)
-            body = UPDATE_SIZE if request == UPDATE else size
-            end = at + HEADER_SIZE + body
-            if end > fill:
-                self._checked(request, size)
-                break
-            self._one(request, size, view[at + HEADER_SIZE : end], at == 0, at + HEADER_SIZE + size >= fill)
-            at = end
-        self._fill = fill - at
-        self._view[: self._fill] = bytes(view[at:fill])
-        self._fds_first = bool(self._fds)
-
-    def _one(self, request: int, size: int, body: memoryview, first: bool, last: bool) -> None:
-        """Take one message; the pixels of an UPDATE are still to come.
-
-        A read ends behind bytes that came with fds, so these belong to the last message that starts in the chunk.
-        """
-        if request == UPDATE:
-            scanout_id, _, _, width, height = _UPDATE.unpack(body)
-            self._pixels_due = self._pixel_bytes(size, width, height)
-            if self.counting and scanout_id < len(self.outputs):
-                self.outputs[scanout_id].painted += width * height
-                self.outputs[scanout_id].updates += 1
-        else:
-            self._checked(request, size)
-        fds: list[int] = []
-        if self._fds and (first if self._fds_first else last):
-            fds, self._fds, self._fds_first = self._fds, [], False
-        if self.counting and request in COUNTED:
-            self.counts[request] += 1
-            self.last_counted = bytes(body)
-        else:
-            reply = self.message(request, body, size, fds)
-            if reply and self._socket:
-                self._socket.sendall(reply)
-
-    @staticmethod
-    def _pixel_bytes(size: int, width: int, height: int) -> int:
-        pixels = BYTES_PER_PIXEL * width * height
-        if width > MAX_SIDE or height > MAX_SIDE or size != UPDATE_SIZE + pixels:
-            raise ProtocolError("UPDATE", f"{UPDATE_SIZE + pixels} bytes for {width}x{height}", f"{size}")
-        return pixels
-
-    @staticmethod
-    def _checked(request: int, size: int) -> None:
-        """Raise ProtocolError when a message has not the size that its request has."""
-        row = REQUESTS.get(request)  # type: ignore[call-overload]
-        if row and request != UPDATE and size != (row.payload.sizeof if row.payload else 0):
-            raise ProtocolError(row.req.name, f"{row.payload.sizeof if row.payload else 0} bytes", f"{size}")
-        if request != UPDATE and size > CHUNK - HEADER_SIZE:
-            raise ProtocolError("GPU message", f"at most {CHUNK - HEADER_SIZE} bytes", f"{size}")
+    def _answer(self, ours: socket.socket) -> None:
+        """Send replies, each in one piece if the socket takes it: QEMU's back-end does not put pieces together."""
+        while self._unsent or self.receiver.answering:
+            self._unsent = self._unsent or self.receiver.take_reply()
+            try:
+                sent = ours.send(self._unsent, socket.MSG_NOSIGNAL)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                sent = len(self._unsent)  # It has gone; reading will say so.
+            self._unsent = self._unsent[sent:]

@@ -3,8 +3,8 @@
 Source: QEMU docs/interop/vhost-user, "Starting and stopping rings", "Memory access"; docs/interop/vhost-user-gpu.
 The order of messages is QEMU 7.2's: at device creation in `negotiate`, at DRIVER_OK in `start`.
 
-Modelled: one or several regions, SET_MEM_TABLE and ADD_MEM_REG, stop and resume, reset, new call fds at any time.
-Not modelled: an IOMMU, the back-end's own channel, migration.
+Modelled: one or several regions, SET_MEM_TABLE and ADD_MEM_REG, stop and resume, reset, new call fds at any time, the
+back-end's own channel, display events. Not modelled: an IOMMU, migration.
 """
 
 import os
@@ -16,7 +16,9 @@ from types import TracebackType
 from typing import Self
 
 from outboard.errors import LocalError, ProtocolError, WaitTimeout
-from outboard.frontend.control import Control
+from outboard.frontend.channel import Channel
+from outboard.frontend.config_space import ConfigSpace
+from outboard.frontend.control import Control, Observer
 from outboard.frontend.display_reader import DisplayReader
 from outboard.frontend.ram import GuestRam
 from outboard.frontend.ring import Ring, eventfd, take
@@ -34,6 +36,7 @@ PROTOCOL_FEATURES = (
     | ProtocolFeature.CONFIG
     | ProtocolFeature.RESET_DEVICE
     | ProtocolFeature.CONFIGURE_MEM_SLOTS
+    | ProtocolFeature.BACKEND_REQ
 )
 
 
@@ -43,6 +46,7 @@ class Vmm:
     ram: the guest's memory, owned. queue_sizes: of the control and the cursor queue. features, protocol_features: what
     is acknowledged when offered. mem_slots: add regions one by one, if CONFIGURE_MEM_SLOTS is offered, instead of by
     SET_MEM_TABLE. ack_all: ask for an acknowledgement of every request. timeout_s: for every wait by default.
+    observer: called for every message of the control socket.
     """
 
     def __init__(
@@ -56,6 +60,7 @@ class Vmm:
         mem_slots: bool = True,
         ack_all: bool = False,
         timeout_s: float = 5.0,
+        observer: Observer | None = None,
     ) -> None:
         self.display = display
         self.ram = ram or GuestRam()
@@ -66,6 +71,9 @@ class Vmm:
         self._protocol_features = protocol_features
         self._mem_slots = mem_slots
         self._control: Control | None = None
+        self._observer = observer
+        self._channel: Channel | None = None
+        self.config_space = ConfigSpace()
         self._added: list[MemoryRegion] = []
         self.rings = [Ring(self.ram, size) for size in queue_sizes]
 
@@ -96,7 +104,7 @@ class Vmm:
         """Take a connected control socket; the machine owns it now."""
         if self._control:
             raise LocalError("connected already")
-        self._control = Control(sock, self.session, self._wait_readable)
+        self._control = Control(sock, self.session, self._wait_readable, self._observer)
 
     def tell(self, message: Message) -> None:
         """Send a request and wait for its acknowledgement, if it asks for one."""
@@ -119,6 +127,8 @@ class Vmm:
             raise LocalError("the back-end has too few queues")
         if session.protocol_features & ProtocolFeature.CONFIGURE_MEM_SLOTS:
             self.get(Req.GET_MAX_MEM_SLOTS)
+        if session.protocol_features & ProtocolFeature.BACKEND_REQ:
+            self._open_channel()
         self.tell(session.get(Req.SET_OWNER))
         for index, ring in enumerate(self.rings):
             self.tell(session.set_vring_fd(Req.SET_VRING_CALL, index, ring.call_fd))
@@ -128,9 +138,37 @@ class Vmm:
         """Return bytes of the config space; empty when the back-end refuses."""
         return self.control.ask(self.session.get_config(offset, length), self.timeout_s).tail
 
-    def config(self) -> Config:
-        """Return the whole config space."""
+    def device_config(self) -> Config:
+        """Return the whole config space as the back-end has it. Raises ProtocolError when it refuses."""
         return Config.unpack(self.read_config())
+
+    def config(self) -> Config:
+        """Return the config space as the guest sees it: events and number of outputs are the front-end's."""
+        return self.config_space.seen(self.device_config(), len(self.display.modes))
+
+    def write_config(self, offset: int, data: bytes) -> None:
+        """Write the config space as the guest does: bits of events_clear clear those of events_read.
+
+        The back-end is told, as by QEMU. Raises LocalError for a write that leaves the config space.
+        """
+        self.tell(self.session.set_config(0, self.config_space.write(offset, data)))
+
+    def resize(self, scanout_id: int, width: int, height: int) -> None:
+        """Change the size that an output's display wants, 0 x 0 unplugs it; the guest is interrupted and asks again.
+
+        Raises LocalError for an output that does not exist.
+        """
+        if not 0 <= scanout_id < len(self.display.modes):
+            raise LocalError(f"output {scanout_id}: this display has {len(self.display.modes)}")
+        self.display.modes[scanout_id] = (width, height)
+        self.config_space.display_changed()
+
+    def _open_channel(self) -> None:
+        """Hand one end of the back-end's channel over."""
+        ours, theirs = socket.socketpair()
+        self._channel = Channel(ours, self.config_space.interrupt, self._observer)
+        with theirs:
+            self.tell(self.session.set_backend_req_fd(theirs.fileno()))
 
     # Start and stop
 
@@ -253,6 +291,9 @@ class Vmm:
         control = self.control.socket.fileno()
         poll.register(control, 0)
         poll.register(fd, select.POLLIN)
+        channel = self._channel.fileno() if self._channel else -1
+        if channel >= 0:
+            poll.register(channel, select.POLLIN)
         shown = -1
         while True:
             if shown != (now_shown := self.display.pollable()):
@@ -265,6 +306,9 @@ class Vmm:
             ready = dict(poll.poll(max(0.0, left) * 1000))
             if shown in ready:
                 self.display.step()
+            if channel in ready and self._channel and not self._channel.step():
+                poll.unregister(channel)
+                self._channel, channel = None, -1
             if fd in ready and ready[fd] & select.POLLIN:
                 if done is None or done():
                     return True
@@ -283,6 +327,10 @@ class Vmm:
         if self._control:
             self._control.close()
             self._control = None
+        if self._channel:
+            self._channel.close()
+            self._channel = None
+        self.config_space.close()
         self.display.close()
         for ring in self.rings:
             ring.close()

@@ -1,13 +1,13 @@
 """QEMU document docs/interop/vhost-user: the control protocol.
 
-Modelled: every request that reaches a vhost-user-gpu back-end, and the numbers of all others, to name them in errors.
-All numbers are in host byte order.
+Modelled: every request that reaches a vhost-user-gpu back-end. Declared only, to name and show them: all other
+requests, and those of the back-end's own channel. All numbers are in host byte order.
 """
 
 from enum import IntEnum, IntFlag
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from outboard.layout import Layout, says, u32, u64
+from outboard.layout import Bytes, Layout, says, u8, u16, u32, u64
 
 VERSION = 1
 VERSION_MASK = 3
@@ -109,6 +109,21 @@ class Req(IntEnum):
     GET_SHMEM_CONFIG = 44
 
 
+class BackendReq(IntEnum):
+    """VHOST_USER_BACKEND_* request ids, on the socket that came with SET_BACKEND_REQ_FD."""
+
+    IOTLB_MSG = 1
+    CONFIG_CHANGE_MSG = 2
+    VRING_HOST_NOTIFIER_MSG = 3
+    VRING_CALL = 4
+    VRING_ERR = 5
+    SHARED_OBJECT_ADD = 6
+    SHARED_OBJECT_REMOVE = 7
+    SHARED_OBJECT_LOOKUP = 8
+    SHMEM_MAP = 9
+    SHMEM_UNMAP = 10
+
+
 class U64(Layout, byte_order="="):
     """u64 payload."""
 
@@ -164,6 +179,71 @@ class ConfigSpace(Layout, byte_order="="):
     flags: u32 = says("1: live migration", default=0)
 
 
+class LogArea(Layout, byte_order="="):
+    """Log description."""
+
+    log_size: u64 = 0
+    log_offset: u64 = says("of the area in its fd", default=0)
+
+
+class Inflight(Layout, byte_order="="):
+    """Inflight description."""
+
+    mmap_size: u64 = 0
+    mmap_offset: u64 = 0
+    num_queues: u16 = 0
+    queue_size: u16 = 0
+
+
+class Iotlb(Layout, byte_order="="):
+    """struct vhost_iotlb_msg; QEMU pads it to 32 bytes."""
+
+    iova: u64 = 0
+    size: u64 = 0
+    user_addr: u64 = 0
+    perm: u8 = says("1 read, 2 write", default=0)
+    type: u8 = says("1 miss, 2 update, 3 invalidate, 4 access failed", default=0)
+
+
+class DeviceState(Layout, byte_order="="):
+    """Device state transfer parameters."""
+
+    direction: u32 = says("0 save, 1 load", default=0)
+    phase: u32 = says("0: stopped", default=0)
+
+
+class VringArea(Layout, byte_order="="):
+    """Vring area description."""
+
+    vring: u64 = says("bits 0 to 7 index, bit 8: no fd", default=0)
+    size: u64 = 0
+    offset: u64 = says("of the area in its fd", default=0)
+
+
+class SharedObject(Layout, byte_order="="):
+    """VhostUserShared."""
+
+    uuid: Annotated[bytes, Bytes(16)] = bytes(16)
+
+
+class ShmemConfig(Layout, byte_order="="):
+    """VIRTIO shared memory region configuration; 256 u64 sizes follow."""
+
+    nregions: u32 = 0
+    padding: u32 = 0
+
+
+class Mmap(Layout, byte_order="="):
+    """VhostUserMMap."""
+
+    shmid: u8 = 0
+    padding: Annotated[bytes, Bytes(7)] = bytes(7)
+    fd_offset: u64 = 0
+    shm_offset: u64 = 0
+    length: u64 = 0
+    flags: u64 = says("1: writable", default=0)
+
+
 class Row(NamedTuple):
     """One request. tail: bytes may follow the payload; fds: fewest and most it carries; feature: it needs."""
 
@@ -205,3 +285,58 @@ REQUESTS: dict[int, Row] = {
     )
 }
 """What a vhost-user-gpu front-end and back-end say to each other; every other id is answered as unsupported."""
+
+OBSERVED: dict[int, Row] = REQUESTS | {
+    row.req: row
+    for row in (
+        Row(Req.SET_LOG_BASE, LogArea, fds=(1, 1), feature=ProtocolFeature.LOG_SHMFD),
+        Row(Req.SET_LOG_FD, None, fds=(1, 1)),
+        Row(Req.SEND_RARP, U64, feature=ProtocolFeature.RARP),
+        Row(Req.NET_SET_MTU, U64, feature=ProtocolFeature.NET_MTU),
+        Row(Req.IOTLB_MSG, Iotlb, tail=True),
+        Row(Req.SET_VRING_ENDIAN, VringState, feature=ProtocolFeature.CROSS_ENDIAN),
+        Row(Req.CREATE_CRYPTO_SESSION, None, feature=ProtocolFeature.CRYPTO_SESSION, tail=True),
+        Row(Req.CLOSE_CRYPTO_SESSION, U64, feature=ProtocolFeature.CRYPTO_SESSION),
+        Row(Req.POSTCOPY_ADVISE, None, feature=ProtocolFeature.PAGEFAULT),
+        Row(Req.POSTCOPY_LISTEN, None, feature=ProtocolFeature.PAGEFAULT),
+        Row(Req.POSTCOPY_END, None, U64, feature=ProtocolFeature.PAGEFAULT),
+        Row(Req.GET_INFLIGHT_FD, Inflight, Inflight, feature=ProtocolFeature.INFLIGHT_SHMFD),
+        Row(Req.SET_INFLIGHT_FD, Inflight, fds=(1, 1), feature=ProtocolFeature.INFLIGHT_SHMFD),
+        Row(Req.VRING_KICK, VringState, feature=ProtocolFeature.INBAND_NOTIFICATIONS),
+        Row(Req.SET_STATUS, U64, feature=ProtocolFeature.STATUS),
+        Row(Req.GET_STATUS, None, U64, feature=ProtocolFeature.STATUS),
+        Row(Req.GET_SHARED_OBJECT, SharedObject, feature=ProtocolFeature.SHARED_OBJECT),
+        Row(Req.SET_DEVICE_STATE_FD, DeviceState, U64, fds=(1, 1), feature=ProtocolFeature.DEVICE_STATE),
+        Row(Req.CHECK_DEVICE_STATE, None, U64, feature=ProtocolFeature.DEVICE_STATE),
+        Row(Req.GET_SHMEM_CONFIG, None, ShmemConfig, feature=ProtocolFeature.SHMEM, tail=True),
+    )
+}
+"""Every request of the document, to show what goes by; those that are not in REQUESTS are served by nobody here."""
+
+
+class BackendRow(NamedTuple):
+    """One request of the back-end's channel; fields as in Row."""
+
+    req: BackendReq
+    payload: type[Layout] | None = None
+    reply: type[Layout] | None = None
+    fds: tuple[int, int] = (0, 0)
+    tail: bool = False
+
+
+BACKEND_REQUESTS: dict[int, BackendRow] = {
+    row.req: row
+    for row in (
+        BackendRow(BackendReq.IOTLB_MSG, Iotlb, tail=True),
+        BackendRow(BackendReq.CONFIG_CHANGE_MSG),
+        BackendRow(BackendReq.VRING_HOST_NOTIFIER_MSG, VringArea, fds=(0, 1)),
+        BackendRow(BackendReq.VRING_CALL, VringState),
+        BackendRow(BackendReq.VRING_ERR, VringState),
+        BackendRow(BackendReq.SHARED_OBJECT_ADD, SharedObject),
+        BackendRow(BackendReq.SHARED_OBJECT_REMOVE, SharedObject),
+        BackendRow(BackendReq.SHARED_OBJECT_LOOKUP, SharedObject),
+        BackendRow(BackendReq.SHMEM_MAP, Mmap, fds=(1, 1)),
+        BackendRow(BackendReq.SHMEM_UNMAP, Mmap),
+    )
+}
+"""What a back-end says to a front-end on the channel from SET_BACKEND_REQ_FD."""

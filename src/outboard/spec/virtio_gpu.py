@@ -28,6 +28,10 @@ class Feature(IntFlag):
     CONTEXT_INIT = 1 << 4
 
 
+EVENT_DISPLAY = 1 << 0
+"""VIRTIO_GPU_EVENT_DISPLAY: the sizes of displays changed (5.7.4)."""
+
+
 class Config(Layout):
     """struct virtio_gpu_config (5.7.4)."""
 

@@ -2,7 +2,8 @@
 
 Source: QEMU docs/interop/vhost-user, "Message Specification", "REPLY_ACK", "Front-end message types".
 
-Modelled: every request of `spec.vhost_user.REQUESTS`. Not modelled: the back-end's own channel, postcopy, logs.
+Modelled: every request of `spec.vhost_user.REQUESTS`. Not modelled: postcopy, logs; the back-end's own
+channel is `backend_channel`.
 """
 
 from collections import deque
@@ -48,11 +49,12 @@ class Message(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """One checked reply. payload is None when the back-end refused GET_CONFIG; tail is the config data."""
+    """One checked reply. payload is None when the back-end refused GET_CONFIG; tail: config data; data: all of it."""
 
     req: Req
     payload: Layout | None
     tail: bytes = b""
+    data: bytes = b""
 
     @property
     def value(self) -> int:
@@ -82,7 +84,7 @@ class Frontend:
     only the requests in `ACKED` carry it, as QEMU 7.2 does.
     """
 
-    ACKED = frozenset({Req.SET_MEM_TABLE, Req.ADD_MEM_REG, Req.REM_MEM_REG})
+    ACKED = frozenset({Req.SET_MEM_TABLE, Req.ADD_MEM_REG, Req.REM_MEM_REG, Req.SET_BACKEND_REQ_FD})
 
     def __init__(self, ack_all: bool = False) -> None:
         self.ack_all = ack_all
@@ -152,6 +154,10 @@ class Frontend:
     def gpu_set_socket(self, fd: int | None) -> Message:
         """Hand over the back-end's end of the GPU socket, in blocking mode; None hands over no display."""
         return self.compose(Req.GPU_SET_SOCKET, fds=() if fd is None else (fd,))
+
+    def set_backend_req_fd(self, fd: int) -> Message:
+        """Hand over the back-end's end of its own channel."""
+        return self.compose(Req.SET_BACKEND_REQ_FD, fds=(fd,))
 
     def set_mem_table(self, regions: Sequence[MemoryRegion], fds: Sequence[int]) -> Message:
         """Replace all memory: one fd for each region, in order. Raises LocalError for more than 8 regions."""
@@ -241,10 +247,11 @@ class Frontend:
     def _reply(self, frame: Frame) -> Reply:
         due = self._arriving.popleft()
         self._stray += frame.take_fds()
+        data = Header(frame.request, frame.flags, len(frame.payload)).pack() + frame.payload
         if not frame.payload:
-            return Reply(due.req, None)
+            return Reply(due.req, None, data=data)
         payload = due.layout.unpack_from(frame.payload)
-        reply = Reply(due.req, payload, frame.payload[due.layout.sizeof :])
+        reply = Reply(due.req, payload, frame.payload[due.layout.sizeof :], data)
         if due.req == Req.GET_FEATURES:
             self.features_offered = reply.value
         elif due.req == Req.GET_PROTOCOL_FEATURES:

@@ -8,6 +8,7 @@ import struct
 import zlib
 from pathlib import Path
 
+from outboard.display import Frame
 from outboard.errors import LocalError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -41,3 +42,8 @@ def save(path: str | os.PathLike[str], width: int, height: int, pixels: bytes) -
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise LocalError(f"{path}: cannot write the picture: {error.strerror}") from error
+
+
+def save_frame(path: str | os.PathLike[str], frame: Frame) -> None:
+    """Write a frame as a PNG; see `save`."""
+    save(path, frame.width, frame.height, frame.pixels)
