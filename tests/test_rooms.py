@@ -40,7 +40,11 @@ COMMON = {"layout", "errors", "trace"}
 ROOTS = {"errors", "trace", "__init__"}  # these import no room at all
 
 # A face offers what users look for in its room but another holds: imported in a function only, so it costs nothing.
-FACES = {"gpu/__init__.py": {"backend"}, "__init__.py": {"gpu", "spapr", "virtio"}}
+FACES = {
+    "gpu/__init__.py": {"backend"},
+    "display/__init__.py": {"frontend"},
+    "__init__.py": {"display", "gpu", "spapr", "virtio"},
+}
 NAMES = {"__version__", "core"}  # what the package itself says of itself, to any room
 
 # Rooms that open no file, socket or thread and read no clock, and the modules that would.

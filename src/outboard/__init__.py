@@ -3,10 +3,14 @@
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "gpu", "spapr"]
+__all__ = ["__version__", "display", "gpu", "spapr"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "display":
+        import outboard.display
+
+        return outboard.display
     if name == "gpu":
         import outboard.gpu
 

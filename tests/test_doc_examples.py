@@ -1,5 +1,4 @@
-"""The examples of the manual's XIVE pages print what the manual says. `python tests/spapr/test_doc_examples.py` writes
-the outputs anew."""
+"""The examples of the manual print what the manual says. `python tests/test_doc_examples.py` writes the outputs anew."""
 
 import io
 import os
@@ -12,14 +11,14 @@ import pytest
 
 from outboard.cli.main import main
 
-ROOT = Path(__file__).parents[2]
-EXAMPLES = ROOT / "docs" / "xive" / "examples"
-NAMES = sorted(path.name for path in EXAMPLES.glob("*") if path.suffix in (".py", ".cmd"))
+ROOT = Path(__file__).parents[1]
+FOLDERS = [ROOT / "docs" / part / "examples" for part in ("display", "xive")]
+EXAMPLES = sorted(path for folder in FOLDERS for path in folder.glob("*") if path.suffix in (".py", ".cmd"))
 
 
-def printed(name: str) -> str:
+def printed(path: Path) -> str:
     """Run a program, or an `outboard` command from the root of the repository, and return what it prints."""
-    out, path = io.StringIO(), EXAMPLES / name
+    out = io.StringIO()
     with redirect_stdout(out), redirect_stderr(out), chdir(ROOT):
         if path.suffix == ".py":
             runpy.run_path(str(path), run_name="__main__")
@@ -28,19 +27,19 @@ def printed(name: str) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_example_prints_what_the_manual_says(name):
-    assert printed(name) == (EXAMPLES / name).with_suffix(".out").read_text()
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.parent.name}-{path.name}")
+def test_example_prints_what_the_manual_says(path):
+    assert printed(path) == path.with_suffix(".out").read_text()
 
 
 def test_every_output_has_its_example():
-    outputs = {path.stem for path in EXAMPLES.glob("*.out")}
-    assert outputs == {Path(name).stem for name in NAMES}
+    outputs = {path.with_suffix("") for folder in FOLDERS for path in folder.glob("*.out")}
+    assert outputs == {path.with_suffix("") for path in EXAMPLES}
 
 
 def test_the_pages_show_every_example():
-    pages = "".join(page.read_text() for page in EXAMPLES.parent.glob("*.md"))
-    assert [name for name in NAMES if f"examples/{Path(name).stem}." not in pages] == []
+    pages = {folder: "".join(page.read_text() for page in folder.parent.glob("*.md")) for folder in FOLDERS}
+    assert [path for path in EXAMPLES if f"examples/{path.stem}." not in pages[path.parent]] == []
 
 
 def test_the_readme_prints_what_it_says():
@@ -53,6 +52,6 @@ def test_the_readme_prints_what_it_says():
 
 
 if __name__ == "__main__":
-    for name in NAMES:
-        (EXAMPLES / name).with_suffix(".out").write_text(printed(name))
-        print(os.path.relpath(EXAMPLES / name))
+    for path in EXAMPLES:
+        path.with_suffix(".out").write_text(printed(path))
+        print(os.path.relpath(path))
