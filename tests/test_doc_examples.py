@@ -1,4 +1,4 @@
-"""The examples of the manual print what the manual says. `python tests/test_doc_examples.py` writes the outputs anew."""
+"""The manual's examples print what the manual says. `python tests/test_doc_examples.py` writes the outputs anew."""
 
 import io
 import os

@@ -50,6 +50,7 @@ class Screen:
     width, height: of what is shown. announced: the size of the scanout. serial: number of the last change. time: when
     it was. news: rises with every change that is more than a blink: a small rectangle that shows again what it showed
     before. updates, painted: rectangles and pixels that came so far. refused: why a shared buffer is not shown.
+    held: whether who draws into a shared buffer has to wait after each rectangle.
     """
 
     def __init__(self, scanout_id: int, clock: Callable[[], float] = lambda: 0.0) -> None:
@@ -63,6 +64,7 @@ class Screen:
         self.dmabuf: DmabufScanout | None = None
         self.modifier = 0
         self.refused = ""
+        self.held = False
         self._clock = clock
         self._buffer: Buffer | None = None
         self._pixels = memoryview(bytearray())
@@ -254,13 +256,13 @@ class Screens:
         screen.share(scanout, modifier, buffer)
 
     def dmabuf_update(self, scanout_id: int, x: int, y: int, width: int, height: int) -> bool:
-        """Read a rectangle of an output's shared buffer; true: it has been read, the back-end may draw again."""
+        """Read a rectangle of an output's shared buffer; false: it is `held`, the back-end waits."""
         screen = self.screens[scanout_id]
         try:
             screen.update_shared(x, y, width, height)
         except LocalError as error:
             screen.refused = str(error)
-        return True
+        return not screen.held
 
     def cursor_update(self, scanout_id: int, x: int, y: int, hot_x: int, hot_y: int, image: bytes) -> None:
         """Set the cursor's image, hot spot and position, and show it."""

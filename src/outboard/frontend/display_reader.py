@@ -260,9 +260,15 @@ class DisplayReader:
         with self._changed:
             return bytes(self.outputs[scanout_id].pixels)
 
-    def release(self, scanout_id: int) -> None:
-        """Let the answers leave that the screens held back; see `DisplayReceiver.release`."""
+    def hold(self, scanout_id: int) -> None:
+        """Answer no DMABUF_UPDATE of an output from now on, so that its back-end waits before it draws again."""
         with self._changed:
+            self.outputs[scanout_id].held = True
+
+    def release(self, scanout_id: int) -> None:
+        """Answer DMABUF_UPDATE again, those that wait first."""
+        with self._changed:
+            self.outputs[scanout_id].held = False
             self.receiver.release(scanout_id)
             if self._socket:
                 self._answer(self._socket)
