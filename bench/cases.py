@@ -16,7 +16,8 @@ from bench.peers import Running
 from outboard.frontend.display_reader import DisplayReader
 from outboard.frontend.ram import Backing, GuestRam, Span
 from outboard.frontend.vmm import Vmm
-from outboard.machine.gpu_driver import Batch, GpuDriver, move_cursor, run_batches
+from outboard.machine.gpu_batch import Batch, run_batches
+from outboard.machine.gpu_driver import GpuDriver, move_cursor
 from outboard.spec.vhost_user_gpu import Req
 from outboard.spec.virtio_gpu import (
     BYTES_PER_PIXEL,

@@ -13,7 +13,8 @@ from outboard.errors import LocalError, ProtocolError, WaitTimeout
 from outboard.frontend.display_reader import DisplayReader
 from outboard.frontend.ram import GuestRam, Span
 from outboard.frontend.vmm import Vmm
-from outboard.machine.gpu_driver import Batch, GpuDriver, Response, fenced, run_batches
+from outboard.machine.gpu_batch import Batch, run_batches
+from outboard.machine.gpu_driver import GpuDriver, Response, fenced
 from outboard.spec.vhost_user import ProtocolFeature, Req
 from outboard.spec.vhost_user_gpu import Req as GpuReq
 from outboard.spec.virtio_gpu import CtrlHdr, Format, Rect, ResourceFlush, TransferToHost2D

@@ -112,6 +112,7 @@ GPU = {
     "ResourceAttachBacking": (32, {"resource_id": 24, "nr_entries": 28}),
     "ResourceDetachBacking": (32, {"resource_id": 24, "padding": 28}),
     "GetCapsetInfo": (32, {"capset_index": 24, "padding": 28}),
+    "RespCapsetInfo": (40, {"capset_id": 24, "capset_max_version": 28, "capset_max_size": 32, "padding": 36}),
     "GetEdid": (32, {"scanout": 24, "padding": 28}),
     "RespEdid": (1056, {"size": 24, "padding": 28, "edid": 32}),
     "ResourceAssignUuid": (32, {"resource_id": 24, "padding": 28}),
@@ -156,6 +157,9 @@ struct MemEntry { uint64 addr; uint32 length; uint32 padding; };
 struct ResourceAttachBacking { struct CtrlHdr hdr; uint32 resource_id; uint32 nr_entries; };
 struct ResourceDetachBacking { struct CtrlHdr hdr; uint32 resource_id; uint32 padding; };
 struct GetCapsetInfo { struct CtrlHdr hdr; uint32 capset_index; uint32 padding; };
+struct RespCapsetInfo {
+  struct CtrlHdr hdr; uint32 capset_id; uint32 capset_max_version; uint32 capset_max_size; uint32 padding;
+};
 struct GetEdid { struct CtrlHdr hdr; uint32 scanout; uint32 padding; };
 struct RespEdid { struct CtrlHdr hdr; uint32 size; uint32 padding; char edid[1024]; };
 struct ResourceAssignUuid { struct CtrlHdr hdr; uint32 resource_id; uint32 padding; };

@@ -1,9 +1,7 @@
 """`outboard run`: the demonstration that needs nothing but Python."""
 
 import argparse
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ from outboard.cli.gpu import size
 from outboard.errors import LocalError
 
 PICTURE = "outboard-screen.png"
+BACKEND = [sys.executable, "-m", "outboard", "gpu", "serve", "--once", "--fd", "{fd}"]
 QEMU_HELP = """To put a real VM's screen there (Debian: qemu-system-x86 and qemu-system-gui; QEMU 7.2 needs KVM):
 
   {outboard} gpu serve gpu.sock --shot screen.png &
@@ -68,17 +67,9 @@ def run(options: argparse.Namespace) -> int:
         raise LocalError(f"run: --size {width}x{height}: this guest draws 64x64 to 4096x2160")
     if not Path(options.shot).absolute().parent.is_dir():
         raise LocalError(f"--shot {options.shot}: its folder does not exist")
-    with tempfile.TemporaryDirectory(prefix="outboard-") as folder:
-        path = Path(folder, "gpu.sock")
-        command = [sys.executable, "-m", "outboard", "gpu", "serve", str(path), "--once"]
-        if not options.json:
-            print(f"a guest in Python draws for {options.seconds:g} s on a vhost-user-gpu back-end ...", flush=True)
-        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as backend:
-            try:
-                figures, picture = demo.run(path, backend.pid, options.seconds, options.size)
-                backend.wait(10)
-            finally:
-                backend.kill()
+    if not options.json:
+        print(f"a guest in Python draws for {options.seconds:g} s on a vhost-user-gpu back-end ...", flush=True)
+    figures, picture = demo.run(BACKEND, options.seconds, options.size)
     png.save(options.shot, width, height, picture)
     report(figures, options, core())
     return 0

@@ -1,4 +1,4 @@
-"""Pictures of all outputs, written as PNG files."""
+"""Pictures of all outputs, written as PNG files: FILE for output 0, FILE with -N before its suffix for output N."""
 
 import sys
 from pathlib import Path
@@ -9,16 +9,27 @@ from outboard.spec.virtio_gpu import MAX_SCANOUTS
 from outboard.viewers import png
 
 
+def checked(file: str) -> Path:
+    """Return the path that an option names. Raises LocalError when no file can be written there."""
+    path = Path(file)
+    if not path.parent.is_dir():
+        raise LocalError(f"--shot {file}: folder {path.parent} does not exist")
+    if path.is_dir():
+        raise LocalError(f"--shot {file}: is a folder; name a file")
+    return path
+
+
+def path_of(file: Path, scanout_id: int) -> Path:
+    """Return the file of one output."""
+    return file.with_stem(f"{file.stem}-{scanout_id}") if scanout_id else file
+
+
 class Shots:
-    """Screens and the files they go to: FILE for output 0, FILE with -N before its suffix for output N."""
+    """Screens and the files they go to."""
 
     def __init__(self, file: str, outputs: int) -> None:
         """outputs: how many there are, 0 when the front-end says. Raises LocalError when the file cannot be one."""
-        self._file = Path(file)
-        if not self._file.parent.is_dir():
-            raise LocalError(f"--shot {file}: folder {self._file.parent} does not exist")
-        if self._file.is_dir():
-            raise LocalError(f"--shot {file}: is a folder; name a file")
+        self._file = checked(file)
         self.screens = Screens(outputs or MAX_SCANOUTS)
 
     def save(self) -> bool:
@@ -32,12 +43,12 @@ class Shots:
         return good
 
     def _save(self, scanout_id: int) -> bool:
-        path = self._file if scanout_id == 0 else self._file.with_stem(f"{self._file.stem}-{scanout_id}")
-        picture = self.screens.screens[scanout_id].frame()
+        path = path_of(self._file, scanout_id)
+        frame = self.screens.screens[scanout_id].frame()
         try:
-            png.save(path, picture.width, picture.height, picture.pixels)
+            png.save_frame(path, frame)
         except LocalError as error:
             print(f"outboard: {error}", file=sys.stderr, flush=True)
             return False
-        print(f"outboard: wrote {path}, {picture.width}x{picture.height}", file=sys.stderr, flush=True)
+        print(f"outboard: wrote {path}, {frame.width}x{frame.height}", file=sys.stderr, flush=True)
         return True

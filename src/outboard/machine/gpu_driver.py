@@ -3,15 +3,17 @@
 Source: VIRTIO-1.2 5.7.6 (device operation), 5.7.6.7 (requests), 5.7.6.9 (cursor).
 
 Not modelled: 3D commands; `command` sends their bytes as well as any others.
+
+What a `Vmm` is asked for stands in this module alone: rings, guest memory, features and the config space. What builds
+on `GpuDriver`, as `machine.card` does, needs no more than its methods.
 """
 
 import struct
-from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from outboard.errors import LocalError, ProtocolError
-from outboard.frontend.ram import Backing
+from outboard.frontend.ram import PAGE, Backing
 from outboard.frontend.vmm import Vmm
 from outboard.layout import Layout
 from outboard.spec.virtio import Desc, Feature
@@ -21,6 +23,7 @@ from outboard.spec.virtio_gpu import (
     MAX_BACKING_ENTRIES,
     BlobMem,
     Cmd,
+    Config,
     CtrlHdr,
     CursorPos,
     GetCapsetInfo,
@@ -52,6 +55,8 @@ _FENCE = struct.Struct("<IQ")
 _FENCE_OFFSET = CtrlHdr.offsetof("flags")
 _TYPE = struct.Struct("<I")
 _POSITION = 1 << 32
+TOGETHER = 16
+"""Commands that `ok_all` has on the ring at once, at most."""
 
 
 class Response(NamedTuple):
@@ -59,6 +64,25 @@ class Response(NamedTuple):
 
     type: int
     data: bytes
+
+
+class Refused(LocalError):
+    """The device answered a command with an error; or with nothing, which is response 0.
+
+    command, response: their numbers; request: all bytes that were sent.
+    """
+
+    def __init__(self, request: bytes, response: int) -> None:
+        self.request = request
+        self.command = _TYPE.unpack_from(request)[0]
+        self.response = response
+        name = called(Resp, response) if response else "nothing"
+        super().__init__(f"{called(Cmd, self.command)}: the device answered {name}")
+
+
+def called(numbers: type[Cmd] | type[Resp], value: int) -> str:
+    """Return a number with its name in front, if it has one."""
+    return f"{numbers(value).name} ({value:#x})" if value in numbers.__members__.values() else f"{value:#x}"
 
 
 def fenced(request: bytes, fence_id: int) -> bytes:
@@ -121,30 +145,87 @@ class GpuDriver:
         step = max(self.piece, -(-length // MAX_PIECES)) if self.piece else length or 1
         return [(guest_addr + at, min(step, length - at)) for at in range(0, length, step)]
 
-    def ok(self, request: Layout | bytes, tail: bytes = b"") -> bytes:
-        """Send one command of the control queue; return its response. Raises LocalError for an error response."""
+    def ok(self, request: Layout | bytes, tail: bytes = b"", expect: Resp = Resp.OK_NODATA) -> bytes:
+        """Send one command of the control queue; return its response.
+
+        Raises Refused for an error response, ProtocolError for one of success that is not `expect`, and for a fence
+        that is not repeated.
+        """
         answer = self.command(request, tail)
-        if not Resp.OK_NODATA <= answer.type < Resp.ERR_UNSPEC:
-            raise LocalError(f"{request!r}: response {answer.type:#x}")
+        _check(request if isinstance(request, bytes) else request.pack(), answer, expect)
         return answer.data
+
+    def ok_all(self, requests: Sequence[Layout]) -> None:
+        """Send commands of the control queue together, with one kick for `TOGETHER` of them, and wait for all.
+
+        Each is answered OK_NODATA, or it raises as in `ok`, the first one first; those behind it are executed too.
+        """
+        if self.indirect or self.piece:
+            for request in requests:
+                self.ok(request)
+            return
+        step = min(TOGETHER, self.vmm.rings[CONTROL_QUEUE].layout.size // 2)
+        for at in range(0, len(requests), step):
+            self._together([request.pack() for request in requests[at : at + step]])
+
+    def _together(self, requests: Sequence[bytes]) -> None:
+        ram, ring, room = self.vmm.ram, self.vmm.rings[CONTROL_QUEUE], CtrlHdr.sizeof
+        ram.view(self._response, room * len(requests))[:] = bytes(room * len(requests))
+        place, order = self._request, []
+        for at, request in enumerate(requests):
+            ram.view(place, len(request))[:] = request
+            order.append(ring.queue.add([(place, len(request))], [(self._response + room * at, room)]))
+            place += len(request)
+        ring.kick()
+        written: dict[int, int] = {}
+        while len(written) < len(order):
+            written.update(self.vmm.wait_used(CONTROL_QUEUE, None, len(order) - len(written)))
+        for at, (head, request) in enumerate(zip(order, requests, strict=True)):
+            data = bytes(ram.view(self._response + room * at, min(written[head], room)))
+            _check(
+                request, Response(_TYPE.unpack_from(data)[0] if len(data) >= _TYPE.size else 0, data), Resp.OK_NODATA
+            )
+
+    # What a driver knows of its machine
+
+    @property
+    def features(self) -> int:
+        """The virtio features that were negotiated."""
+        return self.vmm.session.features
+
+    def config(self) -> Config:
+        """Return the device's config space."""
+        return self.vmm.config()
+
+    def clear_events(self, events: int) -> None:
+        """Write config.events_clear: these events have been seen to."""
+        self.vmm.write_config(Config.offsetof("events_clear"), events.to_bytes(4, "little"))
+
+    def allocate(self, size: int, align: int = PAGE) -> int:
+        """Return the guest address of memory of the guest's own. Raises LocalError when there is none left."""
+        return self.vmm.ram.allocate(size, align)
+
+    def view(self, guest_addr: int, length: int) -> memoryview:
+        """Return guest memory, writable. Raises LocalError when it does not lie inside one region."""
+        return self.vmm.ram.view(guest_addr, length)
 
     # Queries
 
     def get_display_info(self) -> bytes:
         """Return struct virtio_gpu_resp_display_info."""
-        return self.ok(CtrlHdr(Cmd.GET_DISPLAY_INFO))
+        return self.ok(CtrlHdr(Cmd.GET_DISPLAY_INFO), expect=Resp.OK_DISPLAY_INFO)
 
     def get_edid(self, scanout_id: int = 0) -> bytes:
         """Return struct virtio_gpu_resp_edid."""
-        return self.ok(GetEdid(scanout=scanout_id))
+        return self.ok(GetEdid(scanout=scanout_id), expect=Resp.OK_EDID)
 
     def get_capset_info(self, capset_index: int) -> bytes:
         """Return struct virtio_gpu_resp_capset_info."""
-        return self.ok(GetCapsetInfo(capset_index=capset_index))
+        return self.ok(GetCapsetInfo(capset_index=capset_index), expect=Resp.OK_CAPSET_INFO)
 
     def assign_uuid(self, resource_id: int) -> bytes:
         """Return struct virtio_gpu_resp_resource_uuid."""
-        return self.ok(ResourceAssignUuid(resource_id=resource_id))
+        return self.ok(ResourceAssignUuid(resource_id=resource_id), expect=Resp.OK_RESOURCE_UUID)
 
     # Resources
 
@@ -218,6 +299,18 @@ class GpuDriver:
         return self.command(move_cursor(scanout_id, resource_id, x, y), room=room, queue=CURSOR_QUEUE)
 
 
+def _check(request: bytes, answer: Response, expect: Resp) -> None:
+    """Raise unless a command was answered as it should be."""
+    if not Resp.OK_NODATA <= answer.type < Resp.ERR_UNSPEC:
+        raise Refused(request, answer.type)
+    name = called(Cmd, _TYPE.unpack_from(request)[0])
+    if answer.type != expect:
+        raise ProtocolError(name, expect.name, called(Resp, answer.type))
+    fence = slice(_FENCE_OFFSET, _FENCE_OFFSET + _FENCE.size)
+    if request[fence][:1] == bytes((HdrFlag.FENCE,)) and answer.data[fence] != request[fence]:
+        raise ProtocolError(name, f"flags and fence_id {request[fence].hex()}", answer.data[fence].hex())
+
+
 def entries(backing: Backing) -> bytes:
     """Return the struct virtio_gpu_mem_entry list of a backing."""
     return b"".join(MemEntry(addr, length).pack() for addr, length in backing.entries)
@@ -227,65 +320,3 @@ def move_cursor(scanout_id: int, resource_id: int, x: int, y: int) -> UpdateCurs
     """Return a MOVE_CURSOR request; x and y may be negative."""
     pos = CursorPos(scanout_id, x % _POSITION, y % _POSITION)
     return UpdateCursor(CtrlHdr(Cmd.MOVE_CURSOR), pos, resource_id=resource_id)
-
-
-class Batch:
-    """Prebuilt commands that are submitted together, again and again, and answered OK_NODATA.
-
-    room: bytes of each device-writable part, 0 for none. The commands keep their descriptors for ever.
-    """
-
-    def __init__(
-        self, vmm: Vmm, requests: Sequence[bytes], *, queue: int = CONTROL_QUEUE, room: int = CtrlHdr.sizeof
-    ) -> None:
-        self.ring = vmm.rings[queue]
-        self.index = queue
-        self.left = 0
-        self._expected = CtrlHdr(Resp.OK_NODATA).pack().ljust(room, b"\0") * len(requests) if room else b""
-        self._blank = bytes(len(self._expected))
-        answers = vmm.ram.allocate(len(self._expected) or 1)
-        self._answers = vmm.ram.view(answers, len(self._expected))
-        self.heads = array("H")
-        for at, request in enumerate(requests):
-            place = vmm.ram.allocate(len(request))
-            vmm.ram.view(place, len(request))[:] = request
-            answer = [(answers + room * at, room)] if room else []
-            self.heads.append(self.ring.queue.reserve([(place, len(request))], answer))
-
-    def submit(self) -> None:
-        """Offer all commands; the ring is still to be kicked."""
-        self._answers[:] = self._blank
-        self.left = len(self.heads)
-        self.ring.queue.offer_all(self.heads)
-
-    def check(self) -> None:
-        """Raise ProtocolError when a command was answered otherwise than by OK_NODATA."""
-        if bytes(self._answers) != self._expected:
-            raise ProtocolError("pipelined command", "OK_NODATA", bytes(self._answers[:64]).hex())
-
-
-def run_batches(vmm: Vmm, batches: Sequence[Batch], times: int, timeout_s: float = 10.0) -> None:
-    """Submit batches of one queue in turn, `times` in all, as many at once as there are, and wait for all.
-
-    Raises WaitTimeout when nothing is used for `timeout_s`, ProtocolError for a response that is not OK_NODATA.
-    """
-    owner = {head: batch for batch in batches for head in batch.heads}
-    ring, index = batches[0].ring, batches[0].index
-    waiting = list(batches[:times])
-    for batch in waiting:
-        batch.submit()
-    to_go = times - len(waiting)
-    ring.kick()
-    while waiting:
-        for head, _ in vmm.wait_used(index, timeout_s, waiting[0].left):
-            batch = owner[head]
-            batch.left -= 1
-            if batch.left:
-                continue
-            batch.check()
-            waiting.remove(batch)
-            if to_go:
-                to_go -= 1
-                batch.submit()
-                waiting.append(batch)
-        ring.kick()

@@ -227,6 +227,16 @@ class GetCapsetInfo(Layout):
     padding: u32 = 0
 
 
+class RespCapsetInfo(Layout):
+    """struct virtio_gpu_resp_capset_info."""
+
+    hdr: CtrlHdr = CtrlHdr(Resp.OK_CAPSET_INFO)
+    capset_id: u32 = 0
+    capset_max_version: u32 = 0
+    capset_max_size: u32 = says("bytes of a GET_CAPSET answer", default=0)
+    padding: u32 = 0
+
+
 class GetEdid(Layout):
     """struct virtio_gpu_get_edid."""
 

@@ -1,9 +1,11 @@
-"""A moving picture, drawn with plain byte slices into a framebuffer: balls that bounce before a title.
-
-Pixels are B, G, R, X bytes, as VIRTIO's format B8G8R8X8.
-"""
+"""Balls that bounce before a title, drawn with plain byte slices: many small rectangles of damage."""
 
 from dataclasses import dataclass
+
+from outboard.errors import LocalError
+from outboard.machine.card.buffers import Rectangle
+from outboard.machine.scenes.canvas import pixel
+from outboard.machine.scenes.scene import Head, Scene
 
 TITLE = "outboard"
 GLYPHS = {
@@ -17,12 +19,9 @@ GLYPHS = {
 }
 BARS = (0xC0C0C0, 0xC0C000, 0x00C0C0, 0x00C000, 0xC000C0, 0xC00000, 0x0000C0)
 BALLS = (0xFF5533, 0xFFCC33, 0x33DD77, 0x3399FF, 0xDD66FF)
+SMALLEST = 64
+"""Width and height of a picture that the title fits."""
 STEPS = ((5, 3), (-4, 5), (7, -4), (-6, -5), (3, 7))
-
-
-def pixel(rgb: int) -> bytes:
-    """Return the bytes of one 0xRRGGBB pixel."""
-    return rgb.to_bytes(4, "little")
 
 
 def background(width: int, height: int) -> bytearray:
@@ -83,7 +82,7 @@ def ball(number: int, width: int, height: int, side: int) -> Ball:
     return Ball(int(place * (width - side)), int(place * (height - side)), dx, dy, BALLS[number % len(BALLS)], half)
 
 
-class Scene:
+class Animation:
     """The picture and what moves on it. `framebuffer`: 4 * width * height writable bytes, drawn into."""
 
     def __init__(self, framebuffer: memoryview, width: int, height: int) -> None:
@@ -95,9 +94,9 @@ class Scene:
         self._balls = [ball(number, width, height, side) for number in range(len(BALLS))]
         framebuffer[:] = self._background
 
-    def step(self) -> list[tuple[int, int, int, int]]:
-        """Draw the next frame; return the rectangles that changed, as x, y, width, height."""
-        damage = []
+    def step(self) -> list[Rectangle]:
+        """Draw the next frame; return the rectangles that changed."""
+        damage: list[Rectangle] = []
         for one in self._balls:
             self._erase(one)
             old_x, old_y = one.x, one.y
@@ -120,3 +119,25 @@ class Scene:
         for row, half in enumerate(one.half):
             start = 4 * ((one.y + row) * self.width + centre - half)
             self._framebuffer[start : start + 8 * half] = colour * (2 * half)
+
+
+class Balls(Scene):
+    """Balls that bounce on every output."""
+
+    name = "balls"
+    summary = "bouncing balls, many small rectangles of damage"
+
+    def __init__(self, file: str = "") -> None:
+        super().__init__(file)
+        self._animations: dict[int, Animation] = {}
+
+    def draw(self, head: Head) -> None:
+        """See `Scene.draw`."""
+        width, height = head.buffer.width, head.buffer.height
+        if min(width, height) < SMALLEST:
+            raise LocalError(f"scene balls needs {SMALLEST}x{SMALLEST} pixels, output {head.id} has {width}x{height}")
+        self._animations[head.id] = Animation(head.buffer.memory, width, height)
+
+    def advance(self, head: Head) -> list[Rectangle]:
+        """See `Scene.advance`."""
+        return self._animations[head.id].step()

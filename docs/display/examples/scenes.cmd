@@ -1,0 +1,1 @@
+outboard display host --scene list
