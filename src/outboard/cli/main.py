@@ -11,6 +11,9 @@ from outboard.errors import OutboardError
 EPILOG = """examples:
   outboard gpu serve gpu.sock --shot screen.png     be the GPU of a VM, write its screen when it ends
   outboard run                                      a guest in Python draws on it, no QEMU needed
+  outboard check backend -- ./my-gpu {socket}       what is wrong with another back-end
+  outboard tap tap.sock gpu.sock -v                 see what a VM and its GPU say to each other
+  outboard display host -- ./my-gpu --fd={fd}       what another back-end shows, no QEMU needed
   outboard xive shell --cpus 2                      an interrupt controller to try things on
 """
 
@@ -28,7 +31,7 @@ class Version(argparse.Action):
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    from outboard.cli import gpu, run
+    from outboard.cli import check, display, gpu, run, tap
     from outboard.cli.xive import commands as xive
 
     top = argparse.ArgumentParser(
@@ -41,6 +44,9 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     gpu.add(commands)
     run.add(commands)
+    display.add(commands)
+    check.add(commands)
+    tap.add(commands)
     xive.add(commands)
     return top
 

@@ -17,6 +17,8 @@ BLINK_MAX = 4 << 10
 """Bytes of a rectangle that may be a blinking cursor: 32 x 32 pixels."""
 BLINKS = 16
 """Small rectangles that are remembered."""
+BANDS = 64
+"""Pieces of a frame in any order that are kept apart; those in order count as one."""
 DAMAGE_KEPT = 512
 """Rectangles whose place is remembered; who missed more of them has to look at everything."""
 
@@ -36,7 +38,7 @@ class Buffer(Pixels, Protocol):
 
 
 Import = Callable[[DmabufScanout, int, int], Buffer]
-"""Takes a DMABUF_SCANOUT, its modifier and its fd, which is owned from then on; raises LocalError with a reason."""
+"""Takes a DMABUF_SCANOUT, its modifier and its fd, owned once it returns; raises LocalError with a reason."""
 
 
 def refuse(scanout: DmabufScanout, modifier: int, fd: int) -> Buffer:
@@ -70,7 +72,8 @@ class Screen:
         self._pixels = memoryview(bytearray())
         self._fresh: memoryview | None = None
         self._spare: memoryview | None = None
-        self._scratch = memoryview(bytearray())
+        self._bands: list[tuple[int, int]] = []
+        self._room = self._scratch = memoryview(bytearray())
         self._damage: deque[tuple[int, Rectangle]] = deque(maxlen=DAMAGE_KEPT)
         self._blinks: dict[Rectangle, tuple[bytes, ...]] = {}
 
@@ -82,6 +85,7 @@ class Screen:
     @property
     def pixels(self) -> memoryview:
         """What is shown, as it is now: 4 * width * height bytes that change under the reader."""
+        self._settle()
         return self._pixels
 
     # Size
@@ -89,20 +93,40 @@ class Screen:
     def resize(self, width: int, height: int) -> None:
         """Set the size, black from the next rectangle on; 0 x 0 only says that the output is off."""
         self._forget_buffer()
+        self._settle()
         self.announced = (width, height)
+        self.refused = ""
         self._blinks.clear()
         self._spare = self._fresh = None
+        self._room = self._scratch = memoryview(bytearray())
         if width:
             self.news += 1
             self._fresh = memoryview(bytearray(BYTES_PER_PIXEL * width * height))
 
+    @property
+    def left_over(self) -> int:
+        """Pixels of a picture that is shown still, but is not drawn any more: the scanout has another size, or none."""
+        return 0 if self.active and self._fresh is None else self.width * self.height
+
+    def forget(self) -> None:
+        """Show nothing until the next rectangle."""
+        self.width = self.height = 0
+        self._pixels = memoryview(bytearray())
+        self._bands.clear()
+        self._damage.clear()
+
     def _surface(self) -> memoryview:
         """Return the pixels to draw into: those of the announced size."""
+        self._renew()
+        self._settle()
+        return self._pixels
+
+    def _renew(self) -> None:
+        """Show the announced size, if that was not done yet."""
         if self._fresh is not None:
             self._pixels, self._fresh = self._fresh, None
             self.width, self.height = self.announced
             self._damage.clear()
-        return self._pixels
 
     # Pixels
 
@@ -119,24 +143,49 @@ class Screen:
         self._changed((x, y, width, height))
 
     def room(self, x: int, y: int, width: int, height: int) -> memoryview:
-        """Return room for a rectangle's tight rows, to be given to `paint` when it is full."""
-        size = BYTES_PER_PIXEL * width * height
-        if (x, y, width, height) == (0, 0, *self.announced):
-            self._spare = self._spare or memoryview(bytearray(size))
-            return self._spare
+        """Return room for a rectangle's tight rows, to be given to `paint` when it is full.
+
+        Bands, as wide as the screen, have theirs in the spare pixels; when those are complete they are shown instead,
+        and nothing was copied.
+        """
+        size, stride = BYTES_PER_PIXEL * width * height, BYTES_PER_PIXEL * self.announced[0]
+        if width == self.announced[0] and x == 0 and y + height <= self.announced[1]:
+            if len(self._bands) == BANDS or any(top < y + height and y < end for top, end in self._bands):
+                self._settle()
+            self._spare = self._spare or memoryview(bytearray(stride * self.announced[1]))
+            self._room = self._spare[y * stride : y * stride + size]
+            return self._room
         if len(self._scratch) < size:
             self._scratch = memoryview(bytearray(size))
         return self._scratch[:size]
 
     def paint(self, x: int, y: int, width: int, height: int, pixels: memoryview) -> None:
         """Take a rectangle, tight rows, that touches the screen; what reaches over its edges is cut off."""
-        shown = self._surface()
-        if pixels is self._spare:
-            self._pixels, self._spare = pixels, shown
+        if pixels is self._room:
+            self._renew()
+            self._take_band(y, y + height)
         else:
-            self._blit(shown, x, y, width, height, pixels)
+            self._blit(self._surface(), x, y, width, height, pixels)
         right, bottom = min(x + width, self.width), min(y + height, self.height)
         self._changed((x, y, right - x, bottom - y))
+
+    def _take_band(self, top: int, end: int) -> None:
+        """Note rows that came into the spare pixels, and show those once they are complete."""
+        if self._bands and self._bands[-1][1] == top:
+            top = self._bands.pop()[0]
+        self._bands.append((top, end))
+        if end - top == self.height:
+            assert self._spare is not None
+            self._pixels, self._spare = self._spare, self._pixels
+            self._bands.clear()
+
+    def _settle(self) -> None:
+        """Copy the bands to the others that are shown: somebody looks, or draws."""
+        stride = BYTES_PER_PIXEL * self.width
+        for top, end in tuple(self._bands):
+            assert self._spare is not None
+            self._pixels[top * stride : end * stride] = self._spare[top * stride : end * stride]
+        self._bands.clear()
 
     def _blit(self, into: memoryview, x: int, y: int, width: int, height: int, pixels: memoryview) -> None:
         """Copy what lies inside the screen."""
@@ -156,7 +205,8 @@ class Screen:
         self.updates += 1
         self.painted += rectangle[2] * rectangle[3]
         self.time = self._clock()
-        self._damage.append((self.serial, rectangle))
+        # The first rectangle on a new surface brings the black around it.
+        self._damage.append((self.serial, rectangle if self._damage else (0, 0, self.width, self.height)))
         if not self._blinked(rectangle):
             self.news += 1
 
@@ -168,7 +218,7 @@ class Screen:
             return False
         stride = BYTES_PER_PIXEL * self.width
         starts = range(y * stride + BYTES_PER_PIXEL * x, (y + height) * stride, stride)
-        now = b"".join(self._pixels[start : start + BYTES_PER_PIXEL * width] for start in starts)
+        now = b"".join(self.pixels[start : start + BYTES_PER_PIXEL * width] for start in starts)
         seen = self._blinks.pop(rectangle, ())
         if len(self._blinks) == BLINKS:
             del self._blinks[next(iter(self._blinks))]
@@ -186,7 +236,7 @@ class Screen:
     def frame(self, after: int | None = None) -> Frame:
         """Return a copy of what is shown. damage: since serial `after`, by default of the last change."""
         damage = self.damage(max(0, self.serial - 1) if after is None else after)
-        return Frame(self.width, self.height, bytes(self._pixels), self.serial, self.time, damage, self.cursor)
+        return Frame(self.width, self.height, bytes(self.pixels), self.serial, self.time, damage, self.cursor)
 
     # Shared buffers
 
@@ -198,10 +248,13 @@ class Screen:
         self.dmabuf = scanout if buffer else None
 
     def update_shared(self, x: int, y: int, width: int, height: int) -> None:
-        """Read a rectangle of the shared buffer, as far as it lies inside the screen. Raises LocalError."""
+        """Read a rectangle of the shared buffer, as far as it lies inside the screen: all of it, or LocalError."""
         columns, rows = min(width, self.announced[0] - x), min(height, self.announced[1] - y)
         if self._buffer is not None and columns > 0 and rows > 0:
-            self.update(self._buffer, x, y, columns, rows)
+            room = self.room(x, y, columns, rows)
+            self._buffer.gather(room, 0, x, y, columns, rows)
+            self.paint(x, y, columns, rows, room)
+            self.refused = ""
 
     def _forget_buffer(self) -> None:
         buffer, self._buffer, self.dmabuf = self._buffer, None, None
@@ -228,6 +281,14 @@ class Screens:
     def scanout(self, scanout_id: int, width: int, height: int) -> None:
         """Set the size of an output; 0 x 0 disables it."""
         self.screens[scanout_id].resize(width, height)
+
+    def keep(self, pixels: int) -> None:
+        """Forget pictures that are left over, the largest first, until they have at most `pixels` pixels."""
+        left_over = [screen for screen in self.screens if screen.left_over]
+        for screen in sorted(left_over, key=lambda screen: screen.left_over):
+            pixels -= screen.left_over
+            if pixels < 0:
+                screen.forget()
 
     def update(self, scanout_id: int, surface: Pixels, x: int, y: int, width: int, height: int) -> None:
         """Take a rectangle of an output from a surface."""

@@ -26,6 +26,11 @@ END_S = 1.0
 """Seconds that a program is given to end by itself before it is killed."""
 
 
+def _signal(number: int) -> str:
+    """Return a signal's name; real-time signals have none."""
+    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+
+
 class BackendProcess:
     """A running program; `connect` returns the control socket. Use in a `with` statement: it is killed at the end.
 
@@ -97,7 +102,7 @@ class BackendProcess:
         if code is None:
             state = "still runs"
         elif code < 0:
-            state = f"was ended by {signal.Signals(-code).name}"
+            state = f"was ended by {_signal(-code)}"
         else:
             state = f"ended with exit code {code}"
         return f"{self.command[0]} {state}{f', its last words: {self.last_words}' if self.last_words else ''}"
@@ -114,10 +119,15 @@ class BackendProcess:
         while True:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
+                sock.setblocking(False)  # A queue that is full is no reason to wait for ever.
                 sock.connect(str(self._path))
+                sock.setblocking(True)
                 return sock
-            except (FileNotFoundError, ConnectionRefusedError):
+            except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):
                 sock.close()
+            except OSError as error:
+                sock.close()
+                raise LocalError(f"{self._path}: cannot be connected to: {error}") from error
             if not self.alive:
                 raise LocalError(f"{self.fate()}; nobody listens on its socket")
             if time.monotonic() > end:

@@ -6,6 +6,7 @@ Driven by a thread of its own (`threaded`), or step by step by whoever waits for
 read, to see what a back-end does then. Answers that a back-end does not read make it read no more, and nothing else.
 """
 
+import contextlib
 import os
 import select
 import socket
@@ -18,22 +19,48 @@ from typing import Self
 
 from outboard.display import Screen, Screens
 from outboard.display.edid import edid as make_edid
-from outboard.errors import ProtocolError, WaitTimeout
+from outboard.errors import LocalError, ProtocolError, WaitTimeout
 from outboard.frontend.control import Observer
 from outboard.frontend.shared_buffer import import_buffer
 from outboard.host.events import close_all
 from outboard.spec.vhost_user import MAX_FDS
 from outboard.spec.vhost_user_gpu import ProtocolFeature
 from outboard.spec.virtio_gpu import MAX_SCANOUTS
-from outboard.vhost_user.display_receiver import LOG_LENGTH, MAX_PIXELS, DisplayReceiver, Size
+from outboard.vhost_user.display_receiver import LOG_LENGTH, MAX_PIXELS, MAX_SIDE, DisplayReceiver, Size
 
 READS = 64
 """Chunks that one `step` reads, at most."""
+READ_MAX = 4 << 20
+"""Bytes of pixels that the thread waits for at once, at most: `stall` is heeded behind them."""
 ANSWERS_MAX = 64
 """Answers that wait for a back-end to read them, at most, before nothing more is read from it."""
 DEFAULT_SIZE = (1280, 800)
 """What the EDID of an output that is off speaks of, as QEMU's does."""
 _FD_ROOM = socket.CMSG_SPACE(MAX_FDS * 4)
+# Plain numbers: the arithmetic of the named ones takes as long as a small read.
+_READ_NOW = int(socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
+_READ_ALL = int(socket.MSG_CMSG_CLOEXEC | socket.MSG_WAITALL)
+_SEND_NOW = int(socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
+_TRUNCATED = int(socket.MSG_CTRUNC)
+
+
+def _receive(ours: socket.socket, room: memoryview, flags: int) -> tuple[int, list[int], int]:
+    """Return how many bytes were read into `room`, 0 at the end, the fds that came, and whether some were lost."""
+    try:
+        size, ancillary, came, _ = ours.recvmsg_into([room], _FD_ROOM, flags)
+    except ConnectionResetError:
+        return 0, [], 0
+    fds: list[int] = []
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds += array("i", data[: len(data) & ~3])
+    return size, fds, came & _TRUNCATED
+
+
+def check_mode(width: int, height: int) -> None:
+    """Raise LocalError unless this can be the size of an output's display, or 0 x 0, which is off."""
+    if (width, height) != (0, 0) and not (1 <= width <= MAX_SIDE and 1 <= height <= MAX_SIDE):
+        raise LocalError(f"display of {width}x{height}: width and height go from 1 to {MAX_SIDE}, or 0x0 for none")
 
 
 class Tally(Screens):
@@ -76,6 +103,8 @@ class DisplayReader:
         observer: Observer | None = None,
     ) -> None:
         self.screens = screens or Screens(MAX_SCANOUTS, time.monotonic, import_buffer)
+        for mode in modes:
+            check_mode(*mode)
         self.edid = edid
         self.receiver = DisplayReceiver(
             self.screens,
@@ -94,7 +123,7 @@ class DisplayReader:
         self.violations = self.receiver.violations
         self.threaded = threaded
         self.bytes_read = 0
-        self.eof = False
+        self.eof = self._gone = False
         self.error: ProtocolError | None = None
         self._unsent = b""
         self._socket: socket.socket | None = None
@@ -129,10 +158,10 @@ class DisplayReader:
     def attach(self, ours: socket.socket) -> None:
         """Read from `ours`, which the reader owns now, in place of the socket before; the pictures stay."""
         self.detach()
-        ours.setblocking(False)
+        ours.setblocking(True)  # Only `_read_pixels` makes use of it.
         self.receiver.open()
         self._unsent = b""
-        self.eof, self.error = False, None
+        self.eof, self.error, self._gone = False, None, False
         self._socket = ours
         self.screens.begin()
         if self.threaded:
@@ -145,6 +174,9 @@ class DisplayReader:
             ours, self._socket = self._socket, None
             self.receiver.close()
         if self._thread:
+            if ours:
+                with contextlib.suppress(OSError):  # The back-end may have gone.
+                    ours.shutdown(socket.SHUT_RDWR)
             os.eventfd_write(self._wake, 1)
             self._thread.join()
             self._thread = None
@@ -184,13 +216,16 @@ class DisplayReader:
     # Driving
 
     def pollable(self) -> int:
-        """Return the fd that whoever drives the reader polls before `step`, or -1 when there is nothing to drive."""
+        """Return the fd that whoever drives the reader polls before `step`, or -1 when there is nothing to drive.
+
+        It may be readable while answers wait for a back-end that does not read them: `step` tries to send those.
+        """
         ours = self._socket
-        idle = self.threaded or self._stalled or self.eof or not self._events() & select.POLLIN
-        return -1 if idle or ours is None else ours.fileno()
+        return -1 if self.threaded or self._stalled or self.eof or ours is None else ours.fileno()
 
     def _events(self) -> int:
-        reads = 0 if self.receiver.replies_waiting > ANSWERS_MAX else select.POLLIN
+        full = self.receiver.replies_waiting > ANSWERS_MAX and not self._gone
+        reads = 0 if full else select.POLLIN
         return reads | (select.POLLOUT if self._unsent else 0)
 
     def step(self) -> bool:
@@ -204,6 +239,8 @@ class DisplayReader:
                 self._answer(ours)
                 if not self._events() & select.POLLIN or not self._read(ours):
                     break
+                if self.threaded and self.receiver.direct:
+                    break  # The thread has a better way to read those.
             if self.eof or self.bytes_read > before:
                 self._changed.notify_all()
             return self.bytes_read > before
@@ -214,16 +251,39 @@ class DisplayReader:
         poll.register(self._wake, select.POLLIN)
         poll.register(ours, 0)
         while self._socket is ours:
+            if self._read_pixels(ours) or self.step():
+                continue
             idle = self._stalled or self.eof
             if idle:
                 poll.unregister(ours)
             else:
                 poll.modify(ours, self._events())
-            if self._wake in dict(poll.poll()):
+            ready = dict(poll.poll())
+            if self._wake in ready:
                 os.eventfd_read(self._wake)
+            if ready.get(ours.fileno(), 0) & select.POLLHUP:
+                self._gone = True  # Nobody reads the answers any more; what is left is read up to the end.
             if idle:
                 poll.register(ours, 0)
-            self.step()
+
+    def _read_pixels(self, ours: socket.socket) -> bool:
+        """Wait for pixels of a picture, all of them if there is room, and nobody waits meanwhile for the lock.
+
+        False when something else has to be done.
+        """
+        with self._changed:
+            busy = self._socket is not ours or self._stalled or self.eof or self._unsent or self.receiver.answering
+            if busy or not self.receiver.direct:
+                return False
+            room = self.receiver.buffer()[:READ_MAX]
+        came = _receive(ours, room, _READ_ALL)
+        with self._changed:
+            if self._socket is ours:
+                self._take(ours, *came)
+                self._changed.notify_all()
+            else:
+                close_all(came[1])
+        return True
 
     def wait_until(self, condition: Callable[[], bool], what: str, timeout_s: float = 5.0) -> None:
         """Read, or let the thread read, until `condition()` holds; it is evaluated under the reader's lock.
@@ -279,20 +339,19 @@ class DisplayReader:
     def _read(self, ours: socket.socket) -> bool:
         """Read one chunk; false when there is none."""
         try:
-            size, ancillary, flags, _ = ours.recvmsg_into([self.receiver.buffer()], _FD_ROOM, socket.MSG_CMSG_CLOEXEC)
+            self._take(ours, *_receive(ours, self.receiver.buffer(), _READ_NOW))
         except (BlockingIOError, InterruptedError):
             return False
-        except ConnectionResetError:
-            size, ancillary, flags = 0, [], 0
-        fds: list[int] = []
-        for level, kind, data in ancillary:
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                fds += array("i", data[: len(data) & ~3])
-        if flags & socket.MSG_CTRUNC:
+        return True
+
+    def _take(self, ours: socket.socket, size: int, fds: list[int], truncated: int) -> None:
+        """Take what was read: no bytes are the end."""
+        if truncated:
             self.receiver.violate("more fds than one message carries")
         if size == 0:
             close_all(fds)
-            return self._end()
+            self._end()
+            return
         self.bytes_read += size
         try:
             self.receiver.received(size, fds)
@@ -300,22 +359,20 @@ class DisplayReader:
             self.error = error
             self._end()
         self._answer(ours)
-        return True
 
-    def _end(self) -> bool:
+    def _end(self) -> None:
         if self.receiver.partial and not self.error:
             self.receiver.violate("the stream ended inside a message")
         self.eof = True
         self.receiver.close()
         self.screens.end()
-        return True
 
     def _answer(self, ours: socket.socket) -> None:
         """Send replies, each in one piece if the socket takes it: QEMU's back-end does not put pieces together."""
         while self._unsent or self.receiver.answering:
             self._unsent = self._unsent or self.receiver.take_reply()
             try:
-                sent = ours.send(self._unsent, socket.MSG_NOSIGNAL)
+                sent = ours.send(self._unsent, _SEND_NOW)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:

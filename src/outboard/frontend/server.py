@@ -78,6 +78,8 @@ class DisplayServer:
 
     def start(self, command: Sequence[str]) -> None:
         """Start a back-end program and connect to it; see `BackendProcess`. Raises LocalError."""
+        if self.backend is not None:
+            raise LocalError(f"{self.backend.command[0]} was started already; one display has one back-end")
         self.backend = BackendProcess(command)
         self.vmm.attach(self.backend.connect(self.vmm.timeout_s))
 

@@ -6,8 +6,6 @@ Modelled: linear buffers of four bytes a pixel in the orders below, both origins
 modifiers, which no CPU can read without their driver: refused.
 """
 
-import os
-
 from outboard.errors import LocalError
 from outboard.host.dmabuf import Rows, rows_of
 from outboard.spec.vhost_user_gpu import DmabufScanout
@@ -29,12 +27,8 @@ def fourcc(number: int) -> bytes:
 
 
 def import_buffer(scanout: DmabufScanout, modifier: int, fd: int) -> "SharedBuffer":
-    """Make the fd of a DMABUF_SCANOUT readable. Raises LocalError with the reason; the fd is closed then."""
-    try:
-        return SharedBuffer(scanout, modifier, fd)
-    except LocalError:
-        os.close(fd)
-        raise
+    """Make the fd of a DMABUF_SCANOUT readable; it is owned once this returns. Raises LocalError with the reason."""
+    return SharedBuffer(scanout, modifier, fd)
 
 
 class SharedBuffer:

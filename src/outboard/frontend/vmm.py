@@ -19,7 +19,7 @@ from outboard.errors import LocalError, ProtocolError, WaitTimeout
 from outboard.frontend.channel import Channel
 from outboard.frontend.config_space import ConfigSpace
 from outboard.frontend.control import Control, Observer
-from outboard.frontend.display_reader import DisplayReader
+from outboard.frontend.display_reader import DisplayReader, check_mode
 from outboard.frontend.ram import GuestRam
 from outboard.frontend.ring import Ring, eventfd, take
 from outboard.spec.vhost_user import F_PROTOCOL_FEATURES, MemoryRegion, ProtocolFeature, Req
@@ -156,10 +156,11 @@ class Vmm:
     def resize(self, scanout_id: int, width: int, height: int) -> None:
         """Change the size that an output's display wants, 0 x 0 unplugs it; the guest is interrupted and asks again.
 
-        Raises LocalError for an output that does not exist.
+        Raises LocalError for an output that does not exist, or a size that none can have.
         """
         if not 0 <= scanout_id < len(self.display.modes):
             raise LocalError(f"output {scanout_id}: this display has {len(self.display.modes)}")
+        check_mode(width, height)
         self.display.modes[scanout_id] = (width, height)
         self.config_space.display_changed()
 

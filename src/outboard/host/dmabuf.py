@@ -78,10 +78,14 @@ class DmaBuf:
         self._view = memoryview(self._mapping)
 
     def _sync(self, flags: int) -> None:
-        try:
-            fcntl.ioctl(self._fd, SYNC_IOCTL, _FLAGS.pack(flags | SYNC_READ))
-        except OSError as error:
-            raise LocalError(f"DMA_BUF_IOCTL_SYNC failed: {error.strerror}") from error
+        while True:
+            try:
+                fcntl.ioctl(self._fd, SYNC_IOCTL, _FLAGS.pack(flags | SYNC_READ))
+                return
+            except (InterruptedError, BlockingIOError):
+                continue  # EINTR and EAGAIN: to be restarted, says the document
+            except OSError as error:
+                raise LocalError(f"DMA_BUF_IOCTL_SYNC failed: {error.strerror}") from error
 
     def begin(self) -> None:
         """See `Rows.begin`."""
@@ -117,8 +121,11 @@ def size_of(fd: int) -> int:
 
 def _is_dmabuf(fd: int) -> bool:
     """Whether the kernel says of an fd that an exporter of dma-bufs made it."""
-    with open(f"/proc/self/fdinfo/{fd}") as info:
-        return any(line.startswith("exp_name:") for line in info)
+    try:
+        with open(f"/proc/self/fdinfo/{fd}") as info:
+            return any(line.startswith("exp_name:") for line in info)
+    except OSError as error:
+        raise LocalError(f"nothing is known of the shared buffer: {error}") from error
 
 
 def rows_of(fd: int, size: int) -> Rows:

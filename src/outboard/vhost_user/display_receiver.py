@@ -101,6 +101,7 @@ class DisplayReceiver(DisplayStream):
         observer: Observer | None = None,
     ) -> None:
         self.sink = sink
+        self._sizes: list[Size] = [(0, 0)] * MAX_SCANOUTS
         self.modes = list(modes)
         self.features = features
         self.outputs = outputs
@@ -130,13 +131,15 @@ class DisplayReceiver(DisplayStream):
         super().open()
         self._update: tuple[int, int, int, int, int] | None = None
         self._replies: deque[_Reply] = deque()
-        self._sizes: list[Size] = [(0, 0)] * MAX_SCANOUTS
+        for scanout_id, size in enumerate(self._sizes):
+            if any(size):
+                self._sizes[scanout_id] = (0, 0)
+                self.sink.scanout(scanout_id, 0, 0)
 
     # Messages
 
     def _unknown(self, request: int, flags: int, size: int, fds: list[int]) -> None:
-        """Skip a message of an unknown request."""
-        self.counts[request] += 1
+        """Skip a message of an unknown request; not in `counts`, where every number would take room."""
         self.violate(f"unknown request {request} of {size} bytes")
         self._observe(False, request, flags, b"", size, len(fds))
         self._close_fds(fds)
@@ -238,6 +241,11 @@ class DisplayReceiver(DisplayStream):
         if self._exists(scanout_id, "SCANOUT"):
             self._resize("SCANOUT", scanout_id, payload.width, payload.height)
             self.sink.scanout(scanout_id, *self._sizes[scanout_id])
+            self._bound()
+
+    def _bound(self) -> None:
+        """Leave the last pictures, which no live output shows, what the live ones leave of `max_pixels`."""
+        self.sink.keep(self.max_pixels - sum(width * height for width, height in self._sizes))
 
     def _begin_update(self, flags: int, body: memoryview, size: int, rest: memoryview, fds: list[int]) -> int:
         """Begin an UPDATE, of whose pixels `rest` is here already; return how many bytes of `rest` were taken."""
@@ -286,10 +294,12 @@ class DisplayReceiver(DisplayStream):
         size = (payload.width or payload.fd_width, payload.height or payload.fd_height) if fds else (0, 0)
         good = self._resize("DMABUF_SCANOUT", scanout_id, *size)
         try:
-            self.sink.dmabuf_scanout(payload, modifier, fds.pop(0) if fds and good else None)
+            self.sink.dmabuf_scanout(payload, modifier, fds[0] if fds and good else None)
+            del fds[: int(good)]
         except LocalError as error:
             self._sizes[scanout_id] = (0, 0)
             self.violate(f"DMABUF_SCANOUT of scanout {scanout_id}: {error}")
+        self._bound()
 
     def _dmabuf_scanout2(self, payload: DmabufScanout2, fds: list[int]) -> None:
         if not self.features & ProtocolFeature.DMABUF2:

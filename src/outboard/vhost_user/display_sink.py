@@ -14,6 +14,9 @@ class Sink(Protocol):
     def scanout(self, scanout_id: int, width: int, height: int) -> None:
         """Set the size of an output; 0 x 0 disables it."""
 
+    def keep(self, pixels: int) -> None:
+        """Forget last pictures, of outputs that have another size now, until they have at most `pixels` pixels."""
+
     def room(self, scanout_id: int, x: int, y: int, width: int, height: int) -> memoryview | None:
         """Return 4 * width * height writable bytes for a rectangle, or None to have its pixels thrown away."""
 
@@ -30,7 +33,10 @@ class Sink(Protocol):
         """Move the cursor and hide it."""
 
     def dmabuf_scanout(self, scanout: DmabufScanout, modifier: int, fd: int | None) -> None:
-        """Show a shared buffer, whose fd is the sink's now, or none. Raises LocalError when it cannot be read."""
+        """Show a shared buffer, or none. The fd is the sink's once this returns.
+
+        Raises LocalError when the buffer cannot be read; the output is off then.
+        """
 
     def dmabuf_update(self, scanout_id: int, x: int, y: int, width: int, height: int) -> bool:
         """Take a rectangle of the shared buffer; false when the back-end has to wait for `release`."""

@@ -10,18 +10,21 @@ from collections import deque
 from collections.abc import Callable
 
 from outboard.errors import ProtocolError
-from outboard.spec.vhost_user_gpu import REQUESTS, Header, Req
+from outboard.spec.vhost_user_gpu import REQUESTS, Header, Req, Update
 from outboard.vhost_user.connection import FDS_HELD
 
 CHUNK = 64 << 10
 """Bytes read at once, at most, when they are not the pixels of one picture; every known message fits."""
 DIRECT_MIN = 32 << 10
 """Pixel bytes still to come from which they are read where they belong."""
+WASTE = 256 << 10
+"""Bytes read at once, at most, that nobody wants."""
 SKIP_MAX = 64 << 20
 """Bytes of a message whose request is unknown, at most."""
 VIOLATIONS_KEPT = 256
 UPDATE = int(Req.UPDATE)
 HEADER_SIZE = Header.sizeof
+UPDATE_HEADER = HEADER_SIZE + Update.sizeof
 _HEADER = struct.Struct("=" + Header.codes)
 
 
@@ -36,6 +39,7 @@ class DisplayStream:
         self.violation_count = 0
         self._close_fds = close_fds
         self._chunk = memoryview(bytearray(CHUNK))
+        self._waste = memoryview(b"")
         self._fds: deque[tuple[int, list[int]]] = deque()
         self.open()
 
@@ -43,6 +47,7 @@ class DisplayStream:
         """Begin on a new socket."""
         self._drop_fds()
         self._fill = 0
+        self._next = CHUNK  # bytes of the chunk that are read into
         self._due = 0  # bytes of pixels, or of what is skipped, still to come
         self._at = 0  # bytes of pixels that came
         self._target: memoryview | None = None
@@ -85,26 +90,37 @@ class DisplayStream:
         """Whether the stream would end inside a message if it ended now."""
         return bool(self._fill or self._due)
 
+    @property
+    def direct(self) -> bool:
+        """Whether `buffer()` is room for pixels alone, all of which are still to come."""
+        return self._due >= DIRECT_MIN
+
     def buffer(self) -> memoryview:
         """Return where the next bytes go: some bytes of room, valid until `received`."""
-        if self._due >= DIRECT_MIN and self._target is not None:
-            return self._target[self._at : self._at + self._due]
-        return self._chunk[self._fill :]
+        if self._due >= DIRECT_MIN:
+            if self._target is not None:
+                return self._target[self._at : self._at + self._due]
+            self._waste = self._waste or memoryview(bytearray(WASTE))
+            return self._waste[: self._due]
+        return self._chunk[self._fill : self._next]
 
     def received(self, count: int, fds: list[int]) -> None:
         """Take `count` bytes that were read into `buffer()`, and the fds that came with them, which are ours now.
 
         Raises ProtocolError when the rest of the stream cannot be understood.
         """
-        if self._due >= DIRECT_MIN and self._target is not None:
+        if self._due >= DIRECT_MIN:
             self._at += count
             self._due -= count
             if fds:
                 self._stray(fds)
             if not self._due:
                 self._end_update(self._target)
+                # Large pictures follow each other: of the next one only the header is read to another place.
+                self._next = UPDATE_HEADER
             return
         self._fill += count
+        self._next = CHUNK
         if fds:
             self._hold(fds)
         self._parse()
@@ -145,7 +161,7 @@ class DisplayStream:
                 raise ProtocolError("GPU message", f"at most {SKIP_MAX} bytes of unknown request {request}", f"{size}")
             return 0
         wanted = row.payload.sizeof if row.payload else 0
-        if size != wanted and not row.pixels:
+        if size < wanted or (size > wanted and not row.pixels):
             raise ProtocolError(row.req.name, f"{wanted} bytes", f"{size}")
         return int(wanted)
 

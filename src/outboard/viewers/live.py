@@ -79,13 +79,14 @@ class LiveScreen:
     def wait_for_frame(self, after: int = 0, timeout: float = 30.0) -> Frame:
         """Wait until the serial is above `after`; return the frame, its damage being all since `after`.
 
-        Raises WaitTimeout after `timeout` seconds, and LocalError when whoever draws has ended.
+        Raises WaitTimeout after `timeout` seconds, and LocalError when whoever draws has ended without one.
         """
         changed, alive = self._owner.changed, self._owner.alive
         with changed:
             if not changed.wait_for(lambda: self.serial > after or not alive.is_set(), timeout):
                 raise WaitTimeout(f"no frame after serial {after} in {timeout} s; {self._age()}")
-            self._check_alive()
+            if self.serial <= after:
+                self._check_alive()
             return self._screen.frame(after)
 
     def wait_idle(self, quiet: float = 0.5, timeout: float = 30.0) -> Frame:
@@ -147,11 +148,21 @@ class LiveScreens(Screens):
             super().scanout(scanout_id, width, height)
             self.live[scanout_id].note()
 
+    def keep(self, pixels: int) -> None:
+        """See `Screens.keep`."""
+        with self.changed:
+            super().keep(pixels)
+
     def update(self, scanout_id: int, surface: Pixels, x: int, y: int, width: int, height: int) -> None:
         """See `Screens.update`."""
         with self.changed:
             super().update(scanout_id, surface, x, y, width, height)
             self.live[scanout_id].note()
+
+    def room(self, scanout_id: int, x: int, y: int, width: int, height: int) -> memoryview | None:
+        """See `Screens.room`."""
+        with self.changed:
+            return super().room(scanout_id, x, y, width, height)
 
     def paint(self, scanout_id: int, x: int, y: int, width: int, height: int, pixels: memoryview | None) -> None:
         """See `Screens.paint`."""
