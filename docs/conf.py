@@ -11,7 +11,7 @@ author = "the outboard contributors"
 copyright = "the outboard contributors"
 release = version = version_of("outboard")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "wire", "facts", "bits"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "wire", "facts", "bits", "kit"]
 exclude_patterns = ["_build", "_ext"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4

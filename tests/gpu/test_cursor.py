@@ -1,4 +1,4 @@
-"""The cursor queue (VIRTIO-1.2 5.7.6.9)."""
+"""The cursor queue (VIRTIO-1.2 5.7.6.10)."""
 
 import random
 

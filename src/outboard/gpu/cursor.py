@@ -1,6 +1,6 @@
 """Commands of the cursor queue.
 
-Source: VIRTIO-1.2 5.7.6.9. Positions are signed in use, in unsigned fields; they are passed on as they come.
+Source: VIRTIO-1.2 5.7.6.10. Positions are signed in use, in unsigned fields; they are passed on as they come.
 """
 
 from outboard.gpu.command import Command

@@ -1,6 +1,6 @@
 """A virtio-gpu driver, written against `Vmm`: every 2D command, one at a time, or prebuilt and many in flight.
 
-Source: VIRTIO-1.2 5.7.6 (device operation), 5.7.6.7 (requests), 5.7.6.9 (cursor).
+Source: VIRTIO-1.2 5.7.6 (device operation), 5.7.6.7 (requests), 5.7.6.10 (cursor).
 
 Not modelled: 3D commands; `command` sends their bytes as well as any others.
 

@@ -13,7 +13,7 @@ MAX_SCANOUTS = 16
 CONTROL_QUEUE = 0
 CURSOR_QUEUE = 1
 CURSOR_SIZE = 64
-"""Width and height of a cursor image in pixels (5.7.6.9)."""
+"""Width and height of a cursor image in pixels (5.7.6.10)."""
 MAX_BACKING_ENTRIES = 16384
 """Largest nr_entries that QEMU's devices accept; the specification sets no limit."""
 
