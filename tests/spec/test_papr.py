@@ -10,6 +10,8 @@ def test_nothing_is_declared_that_the_tables_lack():
     assert set(declared.public(papr)) == {
         *(*table.ENUMS, *table.NUMBERS, *ranges),
         *("Hcall", "LisnRange", "LISN_SPACE", "XIVE_HCALLS"),
+        *("XICS_HCALLS", "RTAS_HCALL", "RtasCall", "XICS_RTAS_CALLS"),
+        *("EVENT_RTAS_CALLS", "CPU_RTAS_CALLS", "PCI_RTAS_CALLS"),
     }
 
 
@@ -29,3 +31,8 @@ def test_interrupt_numbers_are_the_document_s():
     assert ranges == table.LISNS
     assert [(row.first, row.last, row.lsi) for row in papr.LISN_SPACE] == [row[1:] for row in table.LISNS]
     assert all(row.use for row in papr.LISN_SPACE)
+
+
+def test_rtas_calls_are_qemu_s():
+    rows = (*papr.EVENT_RTAS_CALLS, *papr.CPU_RTAS_CALLS, *papr.PCI_RTAS_CALLS)
+    assert [(row.token, row.name, len(row.arguments), len(row.results)) for row in rows] == table.RTAS_CALLS

@@ -22,6 +22,7 @@ ENUMS = {
     "GetQueueConfig": {"DEBUG": 1},
     "QueueConfig": {"ALWAYS_NOTIFY": 1, "GENERATION": 2},
     "IntEsb": {"STORE": 1},
+    "RtasStatus": {"SUCCESS": 0, "HARDWARE_ERROR": -1, "PARAMETER_ERROR": -3},
 }
 
 # Number, name, arguments and results from R4 on, the flags that may be set.
@@ -49,8 +50,25 @@ LISNS = [
     ("MSI", 0x1300, 0x1FFF, False),
 ]
 
+# Token in QEMU's device tree, name, cells of arguments and of results.
+RTAS_CALLS = [
+    (0x200E, "check-exception", 6, 1),
+    (0x200F, "event-scan", 4, 1),
+    (0x2005, "query-cpu-stopped-state", 1, 2),
+    (0x2006, "start-cpu", 3, 1),
+    (0x2007, "stop-self", 0, 0),
+    (0x2014, "read-pci-config", 2, 2),
+    (0x2015, "write-pci-config", 3, 1),
+    (0x2016, "ibm,read-pci-config", 4, 2),
+    (0x2017, "ibm,write-pci-config", 5, 1),
+    (0x2018, "ibm,query-interrupt-source-number", 4, 3),
+    (0x2019, "ibm,change-msi", 6, 3),
+]
+
 NUMBERS = {
     "NR_IRQS": 0x2000,
+    "XICS_FIRST": 0x1000,
+    "XICS_COUNT": 0x1000,
     "NVT_BASE": 0x400,
     "NR_PRIORITIES": 8,
     "HV_PRIORITY": 7,

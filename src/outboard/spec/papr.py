@@ -1,7 +1,7 @@
 """PAPR as the pseries machine speaks it: hypercalls of the XIVE exploitation mode, their flags and return codes.
 
-Sources: LoPAPR, "XIVE exploitation mode"; QEMU docs/specs/ppc-spapr-xive ("XIVE for sPAPR (pseries machines)").
-Arguments are in R4 and up, results too; the return code is in R3.
+Sources: LoPAPR, "XIVE exploitation mode", "PowerPC External Interrupt Option", "RTAS"; QEMU docs/specs/ppc-spapr-xive
+("XIVE for sPAPR (pseries machines)"). Arguments are in R4 and up, results too; the return code is in R3.
 """
 
 from enum import IntEnum, IntFlag
@@ -94,6 +94,52 @@ XIVE_HCALLS = (
 )
 """The hypercalls of the XIVE exploitation mode, in the order of their numbers."""
 
+XICS_HCALLS = (
+    _hcall(0x64, "H_EOI", "xirr"),
+    _hcall(0x68, "H_CPPR", "cppr"),
+    _hcall(0x6C, "H_IPI", "server mfrr"),
+    _hcall(0x70, "H_IPOLL", "server", "xirr mfrr"),
+    _hcall(0x74, "H_XIRR", "", "xirr"),
+    _hcall(0x2FC, "H_XIRR_X", "", "xirr timebase"),
+)
+"""The hypercalls of XICS, the legacy interrupt mode, in the order of their numbers."""
+
+
+# Run-time abstraction services
+
+RTAS_HCALL = _hcall(0xF000, "H_RTAS", "cells")
+"""Makes the RTAS call whose token, nargs, nret, arguments and results are cells of 32 bits, big-endian, at `cells`."""
+
+
+class RtasStatus(IntEnum):
+    """First result of an RTAS call."""
+
+    SUCCESS = 0
+    HARDWARE_ERROR = -1
+    PARAMETER_ERROR = -3
+
+
+class RtasCall(NamedTuple):
+    """An RTAS call: its token in QEMU's device tree, its name there, its arguments and results."""
+
+    token: int
+    name: str
+    arguments: tuple[str, ...]
+    results: tuple[str, ...]
+
+
+def _rtas(token: int, name: str, arguments: str, results: str = "status") -> RtasCall:
+    return RtasCall(token, name, tuple(arguments.split()), tuple(results.split()))
+
+
+XICS_RTAS_CALLS = (
+    _rtas(0x200A, "ibm,set-xive", "number server priority"),
+    _rtas(0x200B, "ibm,get-xive", "number", "status server priority"),
+    _rtas(0x200C, "ibm,int-off", "number"),
+    _rtas(0x200D, "ibm,int-on", "number"),
+)
+"""The RTAS calls of XICS ("xive" is the external interrupt vector entry here), in the order of their tokens."""
+
 
 # The interrupt number space of the pseries machine (QEMU docs/specs/ppc-spapr-xive, "XIVE Device tree properties")
 
@@ -119,6 +165,9 @@ IPIS, EPOW, HOTPLUG, VIO, PHB_INTX, MSI = LISN_SPACE
 """The ranges by name."""
 
 NR_IRQS = 0x2000
+XICS_FIRST = IPIS.last + 1
+XICS_COUNT = NR_IRQS - XICS_FIRST
+"""Numbers that XICS has: all but the IPIs, which are XIVE's."""
 NVT_BASE = 0x400
 """NVT index of vCPU id 0."""
 NR_PRIORITIES = 8
@@ -132,3 +181,24 @@ TIMA_BASE = 0x0006_0302_0318_0000
 ESB_SHIFT = 17
 END_ESB_SHIFT = 16
 """log2 of the bytes of one page of the two that each END has."""
+
+
+# RTAS calls besides those of XICS; a device tree offers those that its machine serves
+
+EVENT_RTAS_CALLS = (
+    _rtas(0x200E, "check-exception", "vector_offset data mask critical buffer length", "status"),
+    _rtas(0x200F, "event-scan", "mask critical buffer length", "status"),
+)
+CPU_RTAS_CALLS = (
+    _rtas(0x2005, "query-cpu-stopped-state", "cpu", "status stopped"),
+    _rtas(0x2006, "start-cpu", "cpu address r3"),
+    _rtas(0x2007, "stop-self", "", ""),
+)
+PCI_RTAS_CALLS = (
+    _rtas(0x2014, "read-pci-config", "config_address size", "status value"),
+    _rtas(0x2015, "write-pci-config", "config_address size value"),
+    _rtas(0x2016, "ibm,read-pci-config", "config_address buid_hi buid_lo size", "status value"),
+    _rtas(0x2017, "ibm,write-pci-config", "config_address buid_hi buid_lo size value"),
+    _rtas(0x2018, "ibm,query-interrupt-source-number", "config_address buid_hi buid_lo index", "status lisn edge"),
+    _rtas(0x2019, "ibm,change-msi", "config_address buid_hi buid_lo function count sequence", "status count sequence"),
+)
