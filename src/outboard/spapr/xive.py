@@ -44,7 +44,7 @@ class SpaprXive:
     queues are; without it the controller has `ram_size` bytes of its own from address 0, which are part of its
     snapshots. sources: (LISN, is LSI) of what is claimed at the start. negotiated: whether XIVE exploitation
     was, so that hypercalls work. host_byteorder: "little" or "big", of the host whose emulator is imitated; it shows in
-    flavours that leak it. esb_shift, source_flags: as `Source` takes them.
+    flavours that leak it. esb_shift, source_flags: as `Source` takes them. events: who is told, if others are told too.
     Raises LocalError when these do not fit together.
     """
 
@@ -62,9 +62,10 @@ class SpaprXive:
         host_byteorder: str = "little",
         esb_shift: int = ESB_SHIFT,
         source_flags: int = 0,
+        events: Events | None = None,
     ) -> None:
         max_cpus = cpus if max_cpus is None else max_cpus
-        _check_numbers(cpus, max_cpus, vsmt)
+        check_cpus(cpus, max_cpus, vsmt)
         _check_kinds(flavour, host_byteorder, memory)
         self.flavour = flavour
         self.host_byteorder = host_byteorder
@@ -79,6 +80,7 @@ class SpaprXive:
         self._own_memory = memory is None
         self.memory = ram(whole(ram_size, "RAM size", RAM_MAX, PAGE_SIZE)) if memory is None else memory
         self._pages = PageLog(self.memory.regions[0]) if self._own_memory else None
+        self.events = Events(FORMATS) if events is None else events
         self._build(max_cpus, esb_shift, source_flags)
         self.cpus = [Cpu(self, index) for index in range(max_cpus)]
         for index in range(cpus):
@@ -88,7 +90,6 @@ class SpaprXive:
         self.bus.esb_on = self.bus.tima_on = True
 
     def _build(self, max_cpus: int, esb_shift: int, source_flags: int) -> None:
-        self.events = Events(FORMATS)
         ids = [index * self.vsmt for index in range(max_cpus)]
         nr_ends = NR_PRIORITIES * self.nr_servers
         self.presenter = Presenter(ids, self.events, says_undispatched=True)
@@ -279,7 +280,8 @@ class SpaprXive:
             raise LocalError("the snapshot was changed: its tables do not fit together")
 
 
-def _check_numbers(cpus: int, max_cpus: int, vsmt: int) -> None:
+def check_cpus(cpus: int, max_cpus: int, vsmt: int) -> None:
+    """Raise LocalError when a machine cannot have so many CPUs."""
     known = all(isinstance(number, int) for number in (cpus, max_cpus, vsmt))
     if not known or not 1 <= cpus <= max_cpus <= MAX_CPUS or vsmt < 1 or max_cpus * vsmt > MAX_SERVERS:
         raise LocalError(
