@@ -184,6 +184,16 @@ def interrupt_used_event(bench: Bench) -> None:
 # Virtqueues
 
 
+@checks.check("queue.kick.after_pause", VIRTIO, "2.7.10", MUST)
+def kick_after_pause(bench: Bench) -> None:
+    """A device that has gone to sleep asks for a kick: a driver that kicks only when asked wakes it."""
+    machine = bench.machine()
+    for _ in range(3):
+        machine.works()
+        time.sleep(QUIET_S / 2)
+    machine.driver.move_cursor(0, 1, 1, 1)
+
+
 @checks.check("queue.indirect.longer_than_ring", VIRTIO, "2.7.5.3", SHOULD)
 def indirect_longer_than_ring(bench: Bench) -> None:
     """An indirect table may have more descriptors than its queue, as Linux makes them."""
