@@ -41,7 +41,7 @@ check: .venv/.tools ## style, types, rooms
 	$(BIN)/python -m pytest -q tests/test_rooms.py
 
 bench: .venv/.outboard .venv/.tools ## measure; ARGS=--json for a machine to read
-	@$(BIN)/python -m bench $(ARGS)$(if $(filter-out --json,$(ARGS)),,; failed=$$?; $(BIN)/python -m bench.xive $(ARGS) && exit $$failed)
+	@$(BIN)/python -m bench $(ARGS)$(if $(filter-out --json,$(ARGS)),,; failed=$$?; for part in display xive; do $(BIN)/python -m bench.$$part $(ARGS) || failed=$$?; done; exit $$failed)
 
 fuzz: .venv/.outboard .venv/.tools ## the fuzz tests, many cases
 	OUTBOARD_FUZZ_CASES=200000 $(BIN)/python -m pytest tests/fuzz -q $(ARGS)

@@ -539,13 +539,13 @@ _mutant(
 _mutant(
     "disabled_ring_runs",
     "A ring runs once it has a kick fd, enabled or not.",
-    "vring.enable.in_time",
+    "vring.enable.disabled",
     (RING, "return self.kick is not None and self.enabled", "return self.kick is not None"),
 )
 _mutant(
     "first_call_fd",
     "A new call fd is ignored while there is one.",
-    "vring.call.newest",
+    "vring.call.replaced",
     (
         RING,
         "        if self.call is not None:\n            self.call.close()\n",

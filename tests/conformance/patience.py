@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from outboard.conformance.bench import opened
+from outboard.conformance.backend.bench import opened
+from outboard.conformance.backend.peer import Peers
 from outboard.conformance.check import Check, Result, run_one
-from outboard.conformance.peer import Peers
 
 START_S = 60.0
 

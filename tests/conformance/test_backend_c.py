@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from outboard.conformance.backend_run import CHECKS
-from outboard.conformance.bench import opened
+from outboard.conformance.backend.bench import opened
+from outboard.conformance.backend.peer import Peers
+from outboard.conformance.backend.run import CHECKS
 from outboard.conformance.check import Status, run_one
 from outboard.conformance.known import BACK_ENDS, C_7, C_10
-from outboard.conformance.peer import Peers
 from outboard.qemu import find_c_helper
 from outboard.qemu.find import peers_dir
 from tests.qemu.conftest import missing

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from outboard.conformance.backend_run import CHECKS
+from outboard.conformance.backend.run import CHECKS
 from outboard.conformance.check import Status
 from outboard.conformance.known import BACK_ENDS, RUST, RUST_GFXSTREAM, RUST_VIRGLRENDERER
 from outboard.errors import WaitTimeout
@@ -27,7 +27,7 @@ from tests.conformance.patience import results
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 3.0
 AT_ONCE = 8
-RACES = {"queue.broken.reset", "gpu.socket.nonblocking"}
+RACES = {"queue.broken.reset", "queue.broken.cursor_alone", "gpu.socket.nonblocking"}
 """Known deviations that are not seen when one side happens to be slow: the program's two threads, or the display."""
 WIDTH, HEIGHT = 64, 48
 FULL = Rect(0, 0, WIDTH, HEIGHT)

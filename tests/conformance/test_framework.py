@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 import pytest
 
 from outboard.cli.main import main
-from outboard.conformance.backend_run import CHECKS
+from outboard.conformance.backend.peer import Peers
+from outboard.conformance.backend.run import CHECKS
 from outboard.conformance.check import (
     MUST,
     ROBUSTNESS,
@@ -28,7 +29,6 @@ from outboard.conformance.check import (
     run_one,
 )
 from outboard.conformance.known import BACK_ENDS, C_7, Known, remark
-from outboard.conformance.peer import Peers
 from outboard.conformance.report import Report, exit_code, listing, terminal, to_json, to_junit
 from outboard.conformance.transcript import Transcript, command
 from outboard.errors import LocalError, ProtocolError, WaitTimeout

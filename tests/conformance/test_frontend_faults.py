@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from outboard.conformance.check import Status, run_one
-from outboard.conformance.frontend_run import CHECKS
-from outboard.conformance.frontend_stage import Stage
+from outboard.conformance.frontend.run import CHECKS
+from outboard.conformance.frontend.stage import Stage
 from tests.conformance.frontends import FAULTS
 
 ROOT = Path(__file__).parents[2]

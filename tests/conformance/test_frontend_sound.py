@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from outboard.conformance.frontend_run import CHECKS
+from outboard.conformance.frontend.run import CHECKS
 
 ROOT = Path(__file__).parents[2]
 UNSEEN = {"front.picture.shown": "nothing on the wire tells what is on the screen; compare a screenshot"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from outboard.conformance.backend_run import CHECKS
+from outboard.conformance.backend.run import CHECKS
 from outboard.conformance.check import Status
 from tests.conformance.mutants import MUTANTS, SOUND, edited, sources
 from tests.conformance.patience import results

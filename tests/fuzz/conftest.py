@@ -25,12 +25,14 @@ LOST_S = 75
 BATCH = 50
 
 SHARES = {
-    "chains": 34,
+    "chains": 31,
     "commands": 23,
     "control": 14,
     "streams": 4,
     "answers": 9,
     "displays": 5,
+    "fronts": 2,
+    "servers": 1,
     "xive": 8,
     "tables": 3,
 }

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from outboard.conformance.frontend_pictures import HEIGHT, WIDTH, show, update
-from outboard.conformance.frontend_questions import still_answers
-from outboard.conformance.frontend_session import Session
-from outboard.conformance.frontend_stage import Stage
+from outboard.conformance.frontend.pictures import HEIGHT, WIDTH, show, update
+from outboard.conformance.frontend.questions import still_answers
+from outboard.conformance.frontend.session import Session
+from outboard.conformance.frontend.stage import Stage
 from outboard.conformance.known import FRONT_ENDS, QEMU_7, QEMU_10
 from outboard.qemu import Qmp
 from outboard.spec.vhost_user_gpu import Req, Scanout

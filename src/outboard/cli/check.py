@@ -75,15 +75,15 @@ def _one_peer(options: argparse.Namespace, kind: str, path: str | None) -> None:
 
 def backend(options: argparse.Namespace) -> int:
     """Check a back-end; return the exit code."""
-    from outboard.conformance import backend_run
+    from outboard.conformance.backend import run
 
     _one_peer(options, "backend", options.connect)
-    return backend_run.run(options)
+    return run.run(options)
 
 
 def frontend(options: argparse.Namespace) -> int:
     """Check a front-end; return the exit code."""
-    from outboard.conformance import frontend_run
+    from outboard.conformance.frontend import run
 
     _one_peer(options, "frontend", options.listen)
-    return int(frontend_run.run(options))
+    return int(run.run(options))

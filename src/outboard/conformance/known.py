@@ -81,7 +81,6 @@ BACK_ENDS: tuple[Known, ...] = (
             ("vring.num.huge", "does not check the size"),
             ("vring.enable.value", "takes any number for true"),
             ("vring.enable.disabled", "serves a ring that was started, enabled or not"),
-            ("vring.enable.in_time", "serves a ring that was started, enabled or not"),
             ("vring.addr.before_memory", "exits"),
             ("vring.call.none", "writes to descriptor -1, and exits"),
             ("vring.pending.stopped", "counts a command as taken that it never answers"),

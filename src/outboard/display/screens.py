@@ -117,8 +117,10 @@ class Screen:
 
     def _surface(self) -> memoryview:
         """Return the pixels to draw into: those of the announced size."""
-        self._renew()
-        self._settle()
+        if self._fresh is not None:
+            self._renew()
+        if self._bands:
+            self._settle()
         return self._pixels
 
     def _renew(self) -> None:
@@ -218,7 +220,8 @@ class Screen:
             return False
         stride = BYTES_PER_PIXEL * self.width
         starts = range(y * stride + BYTES_PER_PIXEL * x, (y + height) * stride, stride)
-        now = b"".join(self.pixels[start : start + BYTES_PER_PIXEL * width] for start in starts)
+        pixels = self.pixels
+        now = b"".join(pixels[start : start + BYTES_PER_PIXEL * width] for start in starts)
         seen = self._blinks.pop(rectangle, ())
         if len(self._blinks) == BLINKS:
             del self._blinks[next(iter(self._blinks))]

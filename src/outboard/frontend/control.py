@@ -13,7 +13,7 @@ from collections.abc import Callable
 from outboard.errors import LocalError, ProtocolError, WaitTimeout
 from outboard.host.sockets import receive
 from outboard.spec.vhost_user import MAX_FDS, Header
-from outboard.vhost_user.frontend import Frontend, Message, Reply
+from outboard.vhost_user.frontend import REPLY_FLAGS, Frontend, Message, Reply
 
 Observer = Callable[[str, bool, int, int, bytes, int, int], object]
 """Called with the socket's name, whether to the back-end, request, flags, payload without pixels, its size, fds."""
@@ -82,7 +82,8 @@ class Control:
         came = len(fds)
         replies = self.session.receive(data, fds)
         for reply in replies:
-            self._observe(False, reply.data, came)
+            body = (reply.payload.pack() if reply.payload else b"") + reply.tail
+            self._observe(False, Header(reply.req, REPLY_FLAGS, len(body)).pack() + body, came)
         return replies
 
     def _observe(self, to_backend: bool, data: bytes, fds: int) -> None:

@@ -30,24 +30,20 @@ from outboard.vhost_user.display_receiver import LOG_LENGTH, MAX_PIXELS, MAX_SID
 
 READS = 64
 """Chunks that one `step` reads, at most."""
-READ_MAX = 4 << 20
-"""Bytes of pixels that the thread waits for at once, at most: `stall` is heeded behind them."""
 ANSWERS_MAX = 64
 """Answers that wait for a back-end to read them, at most, before nothing more is read from it."""
 DEFAULT_SIZE = (1280, 800)
 """What the EDID of an output that is off speaks of, as QEMU's does."""
 _FD_ROOM = socket.CMSG_SPACE(MAX_FDS * 4)
 # Plain numbers: the arithmetic of the named ones takes as long as a small read.
-_READ_NOW = int(socket.MSG_CMSG_CLOEXEC | socket.MSG_DONTWAIT)
-_READ_ALL = int(socket.MSG_CMSG_CLOEXEC | socket.MSG_WAITALL)
-_SEND_NOW = int(socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
+_READ_FLAGS, _SEND_FLAGS = int(socket.MSG_CMSG_CLOEXEC), int(socket.MSG_NOSIGNAL)
 _TRUNCATED = int(socket.MSG_CTRUNC)
 
 
-def _receive(ours: socket.socket, room: memoryview, flags: int) -> tuple[int, list[int], int]:
+def _receive(ours: socket.socket, room: memoryview) -> tuple[int, list[int], int]:
     """Return how many bytes were read into `room`, 0 at the end, the fds that came, and whether some were lost."""
     try:
-        size, ancillary, came, _ = ours.recvmsg_into([room], _FD_ROOM, flags)
+        size, ancillary, came, _ = ours.recvmsg_into([room], _FD_ROOM, _READ_FLAGS)
     except ConnectionResetError:
         return 0, [], 0
     fds: list[int] = []
@@ -55,6 +51,12 @@ def _receive(ours: socket.socket, room: memoryview, flags: int) -> tuple[int, li
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             fds += array("i", data[: len(data) & ~3])
     return size, fds, came & _TRUNCATED
+
+
+def _hang_up(ours: socket.socket) -> None:
+    """Let both ends see the end of the stream."""
+    with contextlib.suppress(OSError):
+        ours.shutdown(socket.SHUT_RDWR)
 
 
 def check_mode(width: int, height: int) -> None:
@@ -158,7 +160,7 @@ class DisplayReader:
     def attach(self, ours: socket.socket) -> None:
         """Read from `ours`, which the reader owns now, in place of the socket before; the pictures stay."""
         self.detach()
-        ours.setblocking(True)  # Only `_read_pixels` makes use of it.
+        ours.setblocking(False)
         self.receiver.open()
         self._unsent = b""
         self.eof, self.error, self._gone = False, None, False
@@ -174,9 +176,6 @@ class DisplayReader:
             ours, self._socket = self._socket, None
             self.receiver.close()
         if self._thread:
-            if ours:
-                with contextlib.suppress(OSError):  # The back-end may have gone.
-                    ours.shutdown(socket.SHUT_RDWR)
             os.eventfd_write(self._wake, 1)
             self._thread.join()
             self._thread = None
@@ -239,8 +238,6 @@ class DisplayReader:
                 self._answer(ours)
                 if not self._events() & select.POLLIN or not self._read(ours):
                     break
-                if self.threaded and self.receiver.direct:
-                    break  # The thread has a better way to read those.
             if self.eof or self.bytes_read > before:
                 self._changed.notify_all()
             return self.bytes_read > before
@@ -251,7 +248,7 @@ class DisplayReader:
         poll.register(self._wake, select.POLLIN)
         poll.register(ours, 0)
         while self._socket is ours:
-            if self._read_pixels(ours) or self.step():
+            if self.step():
                 continue
             idle = self._stalled or self.eof
             if idle:
@@ -265,25 +262,6 @@ class DisplayReader:
                 self._gone = True  # Nobody reads the answers any more; what is left is read up to the end.
             if idle:
                 poll.register(ours, 0)
-
-    def _read_pixels(self, ours: socket.socket) -> bool:
-        """Wait for pixels of a picture, all of them if there is room, and nobody waits meanwhile for the lock.
-
-        False when something else has to be done.
-        """
-        with self._changed:
-            busy = self._socket is not ours or self._stalled or self.eof or self._unsent or self.receiver.answering
-            if busy or not self.receiver.direct:
-                return False
-            room = self.receiver.buffer()[:READ_MAX]
-        came = _receive(ours, room, _READ_ALL)
-        with self._changed:
-            if self._socket is ours:
-                self._take(ours, *came)
-                self._changed.notify_all()
-            else:
-                close_all(came[1])
-        return True
 
     def wait_until(self, condition: Callable[[], bool], what: str, timeout_s: float = 5.0) -> None:
         """Read, or let the thread read, until `condition()` holds; it is evaluated under the reader's lock.
@@ -339,7 +317,7 @@ class DisplayReader:
     def _read(self, ours: socket.socket) -> bool:
         """Read one chunk; false when there is none."""
         try:
-            self._take(ours, *_receive(ours, self.receiver.buffer(), _READ_NOW))
+            self._take(ours, *_receive(ours, self.receiver.buffer()))
         except (BlockingIOError, InterruptedError):
             return False
         return True
@@ -358,6 +336,7 @@ class DisplayReader:
         except ProtocolError as error:
             self.error = error
             self._end()
+            _hang_up(ours)  # Whoever writes on would wait for ever.
         self._answer(ours)
 
     def _end(self) -> None:
@@ -372,7 +351,7 @@ class DisplayReader:
         while self._unsent or self.receiver.answering:
             self._unsent = self._unsent or self.receiver.take_reply()
             try:
-                sent = ours.send(self._unsent, _SEND_NOW)
+                sent = ours.send(self._unsent, _SEND_FLAGS)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:

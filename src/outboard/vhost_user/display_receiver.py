@@ -50,9 +50,10 @@ MAX_SIDE = 16384
 """Width and height of a scanout, at most."""
 MAX_PIXELS = 8192 * 8192
 """Pixels of all scanouts together, by default."""
-LOG_LENGTH = 65536
+LOG_LENGTH = 4096
 UPDATE_SIZE = Update.sizeof
 _UPDATE = struct.Struct("=" + Update.codes)
+_UPDATE_ROW = REQUESTS[Req.UPDATE]
 
 
 class Entry(NamedTuple):
@@ -250,21 +251,21 @@ class DisplayReceiver(DisplayStream):
     def _begin_update(self, flags: int, body: memoryview, size: int, rest: memoryview, fds: list[int]) -> int:
         """Begin an UPDATE, of whose pixels `rest` is here already; return how many bytes of `rest` were taken."""
         scanout_id, x, y, width, height = _UPDATE.unpack(body)
+        update = (scanout_id, x, y, width, height)
         due: int = BYTES_PER_PIXEL * width * height
         if width > MAX_SIDE or height > MAX_SIDE or size != UPDATE_SIZE + due:
             self._close_fds(fds)
             raise ProtocolError("UPDATE", f"{UPDATE_SIZE + due} bytes for {width}x{height}", f"{size}")
-        self._note(REQUESTS[Req.UPDATE], flags, body, size, fds)
-        self._close_fds(fds)
-        self._due, self._at, self._target = due, 0, None
-        self._update = (scanout_id, x, y, width, height) if due and self._fits(*_UPDATE.unpack(body)) else None
-        if self._update is None:
-            return 0
-        if due <= len(rest):
-            self._due = 0
-            self.sink.paint(*self._update, rest[:due])
+        self._note(_UPDATE_ROW, flags, body, size, fds)
+        if fds:
+            self._close_fds(fds)
+        fits = due and self._fits(*update)
+        if fits and due <= len(rest):
+            self.sink.paint(*update, rest[:due])
             return due
-        self._target = self.sink.room(*self._update)
+        self._due, self._at = due, 0
+        self._update = update if fits else None
+        self._target = self.sink.room(*update) if fits else None
         return 0
 
     def _fits(self, scanout_id: int, x: int, y: int, width: int, height: int) -> bool:
@@ -272,7 +273,7 @@ class DisplayReceiver(DisplayStream):
         if not self._exists(scanout_id, "UPDATE"):
             return False
         scanout = self._sizes[scanout_id]
-        if not any(scanout):
+        if not scanout[0]:
             self.violate(f"UPDATE of scanout {scanout_id}, which is not enabled")
             return False
         if x + width > scanout[0] or y + height > scanout[1]:

@@ -13,12 +13,10 @@ from outboard.errors import ProtocolError
 from outboard.spec.vhost_user_gpu import REQUESTS, Header, Req, Update
 from outboard.vhost_user.connection import FDS_HELD
 
-CHUNK = 64 << 10
+CHUNK = 256 << 10
 """Bytes read at once, at most, when they are not the pixels of one picture; every known message fits."""
 DIRECT_MIN = 32 << 10
 """Pixel bytes still to come from which they are read where they belong."""
-WASTE = 256 << 10
-"""Bytes read at once, at most, that nobody wants."""
 SKIP_MAX = 64 << 20
 """Bytes of a message whose request is unknown, at most."""
 VIOLATIONS_KEPT = 256
@@ -39,7 +37,6 @@ class DisplayStream:
         self.violation_count = 0
         self._close_fds = close_fds
         self._chunk = memoryview(bytearray(CHUNK))
-        self._waste = memoryview(b"")
         self._fds: deque[tuple[int, list[int]]] = deque()
         self.open()
 
@@ -90,18 +87,12 @@ class DisplayStream:
         """Whether the stream would end inside a message if it ended now."""
         return bool(self._fill or self._due)
 
-    @property
-    def direct(self) -> bool:
-        """Whether `buffer()` is room for pixels alone, all of which are still to come."""
-        return self._due >= DIRECT_MIN
-
     def buffer(self) -> memoryview:
         """Return where the next bytes go: some bytes of room, valid until `received`."""
         if self._due >= DIRECT_MIN:
             if self._target is not None:
                 return self._target[self._at : self._at + self._due]
-            self._waste = self._waste or memoryview(bytearray(WASTE))
-            return self._waste[: self._due]
+            return self._chunk[: self._due]  # It is empty now, and nobody wants these.
         return self._chunk[self._fill : self._next]
 
     def received(self, count: int, fds: list[int]) -> None:

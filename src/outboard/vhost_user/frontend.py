@@ -49,12 +49,11 @@ class Message(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """One checked reply. payload is None when the back-end refused GET_CONFIG; tail: config data; data: all of it."""
+    """One checked reply. payload is None when the back-end refused GET_CONFIG; tail is the config data."""
 
     req: Req
     payload: Layout | None
     tail: bytes = b""
-    data: bytes = b""
 
     @property
     def value(self) -> int:
@@ -247,11 +246,10 @@ class Frontend:
     def _reply(self, frame: Frame) -> Reply:
         due = self._arriving.popleft()
         self._stray += frame.take_fds()
-        data = Header(frame.request, frame.flags, len(frame.payload)).pack() + frame.payload
         if not frame.payload:
-            return Reply(due.req, None, data=data)
+            return Reply(due.req, None)
         payload = due.layout.unpack_from(frame.payload)
-        reply = Reply(due.req, payload, frame.payload[due.layout.sizeof :], data)
+        reply = Reply(due.req, payload, frame.payload[due.layout.sizeof :])
         if due.req == Req.GET_FEATURES:
             self.features_offered = reply.value
         elif due.req == Req.GET_PROTOCOL_FEATURES:
