@@ -14,6 +14,8 @@ from outboard.qemu import find_c_helper
 from outboard.qemu.find import peers_dir
 from tests.qemu.conftest import missing
 
+pytestmark = pytest.mark.alike
+
 TIMEOUT_S = 3.0
 AT_ONCE = 6
 

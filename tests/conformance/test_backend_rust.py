@@ -24,6 +24,8 @@ from outboard.spec.vhost_user_gpu import Req
 from outboard.spec.virtio_gpu import Cmd, CtrlHdr, Format, GetEdid, Rect, ResourceFlush, ResourceUnref, Resp
 from tests.conformance.patience import results
 
+pytestmark = pytest.mark.alike
+
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 3.0
 AT_ONCE = 8

@@ -34,6 +34,8 @@ from outboard.conformance.transcript import Transcript, command
 from outboard.errors import LocalError, ProtocolError, WaitTimeout
 from outboard.spec.virtio_gpu import Cmd, CtrlHdr, ResourceUnref, Resp
 
+pytestmark = pytest.mark.alike
+
 # What QEMU's own back-end does wrong, as its users know it, and the check that has to find each.
 FAULTS = {
     "UPDATE in coordinates of the framebuffer": "picture.update.origin",

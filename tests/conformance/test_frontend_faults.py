@@ -12,6 +12,8 @@ from outboard.conformance.frontend.run import CHECKS
 from outboard.conformance.frontend.stage import Stage
 from tests.conformance.frontends import FAULTS
 
+pytestmark = pytest.mark.alike
+
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 2.0
 """For what a faulty front-end never answers."""

@@ -13,6 +13,8 @@ import pytest
 
 from outboard.conformance.frontend.run import CHECKS
 
+pytestmark = pytest.mark.alike
+
 ROOT = Path(__file__).parents[2]
 UNSEEN = {"front.picture.shown": "nothing on the wire tells what is on the screen; compare a screenshot"}
 UNSAID = {

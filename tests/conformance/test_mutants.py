@@ -11,6 +11,8 @@ from outboard.conformance.check import Status
 from tests.conformance.mutants import MUTANTS, SOUND, edited, sources
 from tests.conformance.patience import results
 
+pytestmark = pytest.mark.alike
+
 ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 1.0
 """For what a mutant never answers; the sound back-end is given more."""

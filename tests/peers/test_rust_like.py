@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.alike
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 10
 GET_FEATURES = struct.pack("=III", 1, 1, 0)

@@ -24,6 +24,8 @@ from outboard.spec.vhost_user_gpu import Req, Scanout
 from tests.peers import initramfs
 from tests.peers.patterns import Picture, read_ppm
 
+pytestmark = pytest.mark.alike
+
 ROOT = Path(__file__).parents[2]
 NOT_OFFERED = {"front.edid", "front.dmabuf.scanout2"}
 """What QEMU 7.2 cannot be asked."""

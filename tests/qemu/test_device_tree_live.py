@@ -27,6 +27,8 @@ from tests.qemu.xive_guest import H_CAS, TREE, TREE_SIZE, VECTORS, Guest
 from tests.qemu.xive_twin import monitor
 from tests.spapr.cas_rig import LEVELS, LOGICAL_9, REAL_POWER9, Machine, area, vector
 
+pytestmark = pytest.mark.alike
+
 MODES = ("xics", "xive", "dual")
 RAM_MIB = 256
 START_CPU = 0x2006

@@ -23,6 +23,8 @@ from tests.qemu.both_screens import process
 from tests.qemu.conftest import Boot, Shot, missing, wait_until
 from tests.qemu.halted_vm import bring_up, halted
 
+pytestmark = pytest.mark.alike
+
 
 class Tapped:
     """`outboard tap SOCKET BACKEND --json --pcapng FILE …`. Make it with `tapped`."""

@@ -13,6 +13,8 @@ from outboard.spapr import xics_hcalls
 from outboard.spec.papr import RTAS_HCALL, XICS_HCALLS, XICS_RTAS_CALLS
 from tests.qemu.xics_twin import CELLS, CLAIMED, CLAIMER, LINES, MSI, RAM_MIB, Pair, pair
 
+pytestmark = pytest.mark.alike
+
 ALL = 0xFFFFFFFF
 UNTOUCHED = 0xEEEEEEEE
 TOKENS = {row.name.removeprefix("ibm,"): row for row in XICS_RTAS_CALLS}

@@ -19,6 +19,8 @@ from outboard.tap.capture import Capture
 from outboard.tap.seen import BACKEND, CONTROL, DISPLAY, KINDS, Seen
 from tests.tap.conftest import exactly, message, send
 
+pytestmark = pytest.mark.alike
+
 WHEN_NS = 1_700_000_000_123_456_789
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from tests.tap.conftest import exactly, message, send
 
+pytestmark = pytest.mark.alike
+
 
 class Running:
     """The command between a listener of ours and a front-end's connection."""

@@ -14,6 +14,8 @@ from outboard.tap import direction
 from outboard.tap.tap import Tap
 from tests.tap.conftest import Journal, exactly, message, receive, same, send
 
+pytestmark = pytest.mark.alike
+
 
 def wait_until(condition, what):
     deadline = time.monotonic() + 10

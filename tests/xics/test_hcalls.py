@@ -5,6 +5,8 @@ import pytest
 from outboard.xics import Xics
 from tests.xics.rig import LSI, MSI, Machine
 
+pytestmark = pytest.mark.alike
+
 EOI, CPPR, IPI, IPOLL, XIRR, XIRR_X = CALLS = (0x64, 0x68, 0x6C, 0x70, 0x74, 0x2FC)
 HIGH = 0xABCD_0000_0000_0000
 

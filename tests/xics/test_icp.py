@@ -4,6 +4,8 @@ import pytest
 
 from tests.xics.rig import LSI, MSI, OTHER_MSI, Machine
 
+pytestmark = pytest.mark.alike
+
 IDLE = (0xFF000000, 0xFF, 0xFF, 0, 0)
 IPI_SHOWN = (0xFF000002, 4, 4, 0, 1)
 MSI_SHOWN = (0xFF001300, 5, 0xFF, 1, 1)

@@ -5,6 +5,8 @@ import pytest
 from outboard.errors import LocalError
 from tests.xics.rig import FREE, LSI, MSI, Machine
 
+pytestmark = pytest.mark.alike
+
 ASSERTED, SENT, REJECTED, MASKED_PENDING = 1, 2, 4, 8
 OPEN, CLOSED = 0xFF000000, 0x00000000
 

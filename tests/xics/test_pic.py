@@ -1,7 +1,11 @@
 """`info pic` while XICS is active, against a text that QEMU 7.2 printed."""
 
+import pytest
+
 from outboard.xics import Xics
 from tests.xics.rig import LSI, MSI, Machine
+
+pytestmark = pytest.mark.alike
 
 LINUX = """\
 CPU 0 XIRR=ff000000 ((nil)) PP=ff MFRR=ff

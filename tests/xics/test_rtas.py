@@ -7,6 +7,8 @@ import pytest
 from outboard.spapr import rtas
 from tests.xics.rig import CELLS, FREE, LSI, MSI, Machine
 
+pytestmark = pytest.mark.alike
+
 SET_XIVE, GET_XIVE, INT_OFF, INT_ON = CALLS = (0x200A, 0x200B, 0x200C, 0x200D)
 UNTOUCHED = 0xEEEEEEEE
 PARAMETER, HARDWARE = 0xFFFFFFFD, 0xFFFFFFFF

@@ -8,6 +8,8 @@ from outboard.errors import LocalError
 from outboard.xics import Xics
 from tests.xics.rig import LSI, MSI, Machine
 
+pytestmark = pytest.mark.alike
+
 
 @pytest.fixture
 def xics():

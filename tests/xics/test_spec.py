@@ -1,7 +1,11 @@
 """Numbers, names and fields of XICS, typed by hand from the documents and from what QEMU 7.2 answers."""
 
+import pytest
+
 from outboard.spec import papr, xics
 from tests.spec import declared
+
+pytestmark = pytest.mark.alike
 
 ENUMS = {
     "IcsStatus": {"ASSERTED": 1, "SENT": 2, "REJECTED": 4, "MASKED_PENDING": 8},

@@ -4,6 +4,7 @@ whatever happens."""
 import random
 import struct
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -12,6 +13,8 @@ from outboard.errors import LocalError
 from outboard.spapr import rtas
 from tests.xics.oracle import FIRST, LAST, REFUSED, Oracle
 from tests.xics.rig import CELLS, Machine
+
+pytestmark = pytest.mark.alike
 
 CLAIMS = [(0x1000, False), (0x1004, True), (0x1005, True), (0x1010, False), (0x1011, False)]
 NUMBERS = [number for number, _ in CLAIMS] * 2 + [0x1012, 0x101F]
