@@ -3,6 +3,7 @@
 import array
 import os
 import socket
+import struct
 import time
 
 import pytest
@@ -93,6 +94,19 @@ def test_pictures_larger_than_every_buffer(counting):
         pair.reader.wait_painted(0, width * height)
         assert pair.reader.bytes_read == 24 + 32 + len(pixels)
         assert counting or pair.reader.frame(0) == pixels
+
+
+@pytest.mark.parametrize("width", [4, 6, 200])
+def test_an_update_larger_than_its_scanout_is_cut(width):
+    """As rust-vmm's back-end sends the whole resource, whatever part of it the scanout shows."""
+    height = 300
+    rows = [os.urandom(4 * width) for _ in range(height)]
+    update = struct.pack("=8I", 8, 0, 20 + 4 * width * height, 0, 0, 0, width, height)
+    with Pair(threaded=True) as pair:
+        pair.theirs.sendall(SCANOUT_4X2 + update + b"".join(rows) + CURSOR_POS)
+        pair.reader.wait_until(lambda: pair.reader.counts[Req.CURSOR_POS] == 1, "what follows")
+        assert pair.reader.frame(0) == rows[0][:16] + rows[1][:16]
+        assert len(pair.reader.violations) == 1
 
 
 @pytest.mark.parametrize(("features", "answer"), [(0, "00"), (1, "01"), (2, "02"), (3, "03")])

@@ -70,9 +70,9 @@ class Model:
             self.outputs[at].resize((width, height) if self.fits(at, width, height) else None)
 
     def update(self, at, x, y, width, height, words):
-        """Pictures larger than their output, or beside it, are not shown."""
+        """Pictures beside their output, or larger than all may be, are not shown."""
         live = self.outputs[at].live if at < 16 else None
-        if live and x < live[0] and y < live[1] and 0 < width * height <= live[0] * live[1]:
+        if live and x < live[0] and y < live[1] and 0 < width * height <= MAX_PIXELS:
             self.outputs[at].draw(x, y, width, height, words)
 
     def dmabuf(self, at, width, height, file):

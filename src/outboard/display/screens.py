@@ -157,6 +157,8 @@ class Screen:
             self._spare = self._spare or memoryview(bytearray(stride * self.announced[1]))
             self._room = self._spare[y * stride : y * stride + size]
             return self._room
+        if size > stride * self.announced[1]:
+            return memoryview(bytearray(size))  # More than the screen: seldom, and not kept.
         if len(self._scratch) < size:
             self._scratch = memoryview(bytearray(size))
         return self._scratch[:size]

@@ -279,7 +279,7 @@ class DisplayReceiver(DisplayStream):
         if x + width > scanout[0] or y + height > scanout[1]:
             where = f"{width}x{height} at {x},{y}"
             self.violate(f"UPDATE {where} outside a scanout of {scanout[0]}x{scanout[1]}")
-        return bool(x < scanout[0] and y < scanout[1] and width * height <= scanout[0] * scanout[1])
+        return bool(x < scanout[0] and y < scanout[1] and width * height <= self.max_pixels)
 
     def _end_update(self, pixels: memoryview | None) -> None:
         update, self._update, self._target = self._update, None, None
