@@ -166,9 +166,9 @@ def test_a_terminal_gets_a_picture_and_a_pipe_none():
 @pytest.mark.parametrize(
     ("program", "timeout", "words"),
     [
-        ("import sys; sys.exit('no {socket} today')", PATIENCE, "ended with exit code 1, its last words: no /"),
-        ("import os; os.kill(os.getpid(), 9)  # {socket}", PATIENCE, "was ended by SIGKILL"),
-        ("print('rubbish ' * 9999)  # {socket}", PATIENCE, "ended with exit code 0"),
+        ("import sys; sys.exit('no {socket} today')", PATIENCE, "exited with status 1, its last words: no /"),
+        ("import os; os.kill(os.getpid(), 9)  # {socket}", PATIENCE, "died of SIGKILL"),
+        ("print('rubbish ' * 9999)  # {socket}", PATIENCE, "exited with status 0"),
         ("import time; time.sleep(99)  # {socket}", 0.2, "does not listen on {socket}"),
     ],
 )
@@ -189,8 +189,8 @@ sock = socket.socket(fileno=int(sys.argv[1]))
     ("body", "words"),
     [
         ("sock.recv(999); sock.send(b'rubbish' * 99); time.sleep(99)", "expected"),
-        ("sock.recv(999); sys.exit('I give up')", "ended with exit code 1, its last words: I give up"),
-        ("sys.exit(7)", "ended with exit code 7"),
+        ("sock.recv(999); sys.exit('I give up')", "exited with status 1, its last words: I give up"),
+        ("sys.exit(7)", "exited with status 7"),
         ("sock.recv(999); sock.close(); time.sleep(99)", "control socket"),
     ],
 )
@@ -224,7 +224,7 @@ sys.exit(main(["gpu", "serve", *sys.argv[1:]]))
 
 def test_a_back_end_that_dies_at_work_is_told():
     said = host(backend=[sys.executable, "-c", DIES, "--fd", "{fd}"], code=2)
-    assert "ended with exit code 3, its last words: out of ink" in said
+    assert "exited with status 3, its last words: out of ink" in said
 
 
 @pytest.mark.parametrize(

@@ -359,12 +359,12 @@ def test_the_list(capfd):
     [
         ((), "give the program behind --, or a socket"),
         (("--connect", "x", "--", "gpu"), "give the program behind --, or a socket"),
-        (("--", "gpu"), "neither {socket} nor {fd}"),
+        (("--", "gpu"), "write {socket} where the socket's path belongs"),
         (("--only", "nothing.*", "--", "gpu", "{socket}"), "no check is called nothing.*"),
-        (("--", "/nowhere/gpu", "{socket}"), "/nowhere/gpu: No such file"),
-        (("--timeout", "0.2", "--", "sleep", "100", "{socket}"), "the program does not serve: the process exited"),
-        (("--timeout", "0.2", "--", "sh", "-c", "sleep 100 # {socket}"), "does not listen on {socket} in 0.2 s"),
-        (("--", "sh", "-c", "echo no GPU here >&2; exit 3 # {socket}"), "exited with status 3 (no GPU here)"),
+        (("--", "/nowhere/gpu", "{socket}"), "/nowhere/gpu: cannot be started: No such file"),
+        (("--timeout", "0.2", "--", "sleep", "100", "{socket}"), "sleep exited with status 1"),
+        (("--timeout", "0.2", "--", "sh", "-c", "sleep 100 # {socket}"), "does not listen on {socket} after 0.2 s"),
+        (("--", "sh", "-c", "echo no GPU here >&2; exit 3 # {socket}"), "exited with status 3, its last words: no GPU here"),
         (("--timeout", "0.1", "--connect", "/nowhere/gpu.sock"), "/nowhere/gpu.sock: nobody listens"),
     ],
 )

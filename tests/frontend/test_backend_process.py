@@ -51,7 +51,7 @@ def test_a_program_is_connected_and_gone_at_the_end(command):
             assert sock.recv(9) == b"HELLO"
             assert sock.getblocking()
         assert backend.wait(20) == 0
-        assert "ended with exit code 0" in backend.fate()
+        assert "exited with status 0" in backend.fate()
         pid, folder = backend.pid, backend._folder.name
     assert not exists(pid)
     assert not Path(folder).exists()
@@ -91,14 +91,14 @@ def test_a_program_that_cannot_be_started_is_named(program, mark):
 @pytest.mark.parametrize(
     ("code", "fate"),
     [
-        ("sys.exit(7)", "ended with exit code 7$"),
-        ("sys.exit('no such\\ncard, sorry')", "ended with exit code 1, its last words: card, sorry"),
-        ("print('one\\ntwo\\n\\n', flush=True); os._exit(0)", "ended with exit code 0, its last words: two"),
-        ("os.write(2, b'\\xff\\xfe bytes'); os._exit(2)", "ended with exit code 2, its last words: .* bytes"),
+        ("sys.exit(7)", "exited with status 7$"),
+        ("sys.exit('no such\\ncard, sorry')", "exited with status 1, its last words: card, sorry"),
+        ("print('one\\ntwo\\n\\n', flush=True); os._exit(0)", "exited with status 0, its last words: two"),
+        ("os.write(2, b'\\xff\\xfe bytes'); os._exit(2)", "exited with status 2, its last words: .* bytes"),
         ("os.write(1, b'x' * 100000); os._exit(2)", "its last words: x{4096}$"),
-        ("os.kill(os.getpid(), 9)", "was ended by SIGKILL$"),
-        ("os.kill(os.getpid(), 6)", "was ended by SIGABRT$"),
-        ("os.kill(os.getpid(), 40)", "was ended by signal 40$"),
+        ("os.kill(os.getpid(), 9)", "died of SIGKILL$"),
+        ("os.kill(os.getpid(), 6)", "died of SIGABRT$"),
+        ("os.kill(os.getpid(), 40)", "died of signal 40$"),
     ],
 )
 def test_the_end_in_words(code, fate):
@@ -112,10 +112,10 @@ def test_the_end_in_words(code, fate):
 
 def test_a_program_that_ends_before_it_listens():
     with BackendProcess(dies("sys.exit('card is on fire')", "{socket}")) as backend:
-        with pytest.raises(LocalError, match=r"exit code 1, its last words: card is on fire; nobody listens"):
+        with pytest.raises(LocalError, match=r"exited with status 1, its last words: card is on fire; nobody listens"):
             backend.connect(20)
     with BackendProcess(["false", "{socket}"]) as backend:
-        with pytest.raises(LocalError, match=r"^false ended with exit code 1; nobody listens"):
+        with pytest.raises(LocalError, match=r"^false exited with status 1; nobody listens"):
             backend.connect(20)
 
 
@@ -153,7 +153,7 @@ def test_a_program_that_does_not_end_by_itself_is_killed(monkeypatch):
     monkeypatch.setattr(backend_process, "END_S", 0.02)
     with BackendProcess(DEAF) as backend:
         end = time.monotonic() + 20
-        while backend.last_words != "deaf" and time.monotonic() < end:
+        while backend.last_words() != "deaf" and time.monotonic() < end:
             time.sleep(0.001)
         pid = backend.pid
     assert backend.process.returncode == -signal.SIGKILL
@@ -172,7 +172,7 @@ def test_only_its_own_socket_is_inherited():
     code = "import os, sys; print(*sorted(os.listdir('/proc/self/fd')), flush=True); os._exit(int(sys.argv[1]))"
     with BackendProcess([*PYTHON, code, "{fd}"]) as backend:
         fd = backend.wait(20)
-        there = set(backend.last_words.split())
+        there = set(backend.last_words().split())
         assert {"0", "1", "2", str(fd)} <= there
         assert len(there) == 5, "and the folder that is listed"
     ours.close()

@@ -136,10 +136,10 @@ def test_a_back_end_that_listens_already(socket_dir):
     [
         (["/nowhere/at-all", "{fd}"], "cannot be started"),
         (["true"], "write {socket} where"),
-        (["false", "{socket}"], "false ended with exit code 1; nobody listens"),
-        (["false", "{fd}"], "false ended with exit code 1; control socket"),
+        (["false", "{socket}"], "false exited with status 1; nobody listens"),
+        (["false", "{fd}"], "false exited with status 1; control socket"),
         ([sys.executable, "-S", "-c", "import sys; sys.exit('on fire')", "{fd}"], "its last words: on fire; control"),
-        ([sys.executable, "-S", "-c", "import os; os.kill(os.getpid(), 11)", "{fd}"], "was ended by SIGSEGV; control"),
+        ([sys.executable, "-S", "-c", "import os; os.kill(os.getpid(), 11)", "{fd}"], "died of SIGSEGV; control"),
     ],
 )
 def test_a_back_end_that_does_not_come_up_says_why(command, why):
@@ -176,7 +176,7 @@ def test_a_back_end_that_accepts_and_closes():
     )
     with DisplayServer(timeout_s=20) as server:
         server.start([sys.executable, "-S", "-c", code, "{socket}"])
-        with pytest.raises(LocalError, match=r"exit code 1, its last words: I do not like you; "):
+        with pytest.raises(LocalError, match=r"exited with status 1, its last words: I do not like you; "):
             server.boot()
 
 
@@ -208,7 +208,7 @@ def test_a_back_end_that_dies_amid_a_frame(end, wait):
     half = "update(0, 0, 64, 48, b'b')[:-5000]"
     with DisplayServer(timeout_s=20) as server:
         server.start(minimal(f"gpu.sendall(SCANOUT + update(0, 0, 64, 48, b'a') + {half}); {end}"))
-        why = r"ended with exit code 1, its last words: tripped; " if "exit" in end else r"was ended by SIGKILL; "
+        why = r"exited with status 1, its last words: tripped; " if "exit" in end else r"died of SIGKILL; "
         screen = server.screens[0]
 
         def look():
@@ -230,7 +230,7 @@ def test_a_back_end_that_dies_while_its_driver_waits():
         server.boot()
         driver = draw(server)
         os.kill(server.backend.pid, signal.SIGKILL)
-        with pytest.raises(LocalError, match="was ended by SIGKILL, "):
+        with pytest.raises(LocalError, match="died of SIGKILL, "):
             server.told(lambda: [driver.flush(1, Rect(0, 0, WIDTH, HEIGHT)) for _ in range(100)])
 
 
@@ -270,7 +270,7 @@ def test_programs_are_told_apart_from_what_they_do():
         end = time.monotonic() + LONG
         while server.backend.alive and time.monotonic() < end:
             time.sleep(0.001)
-        with pytest.raises(LocalError, match="was ended by SIGKILL; of my own"):
+        with pytest.raises(LocalError, match="died of SIGKILL; of my own"):
             server.told(fail)
 
 

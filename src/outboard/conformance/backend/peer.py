@@ -8,100 +8,51 @@ and dynamic linkers to start.
 
 import contextlib
 import os
-import signal
 import socket
-import subprocess
-import tempfile
 import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
 from outboard.conformance.check import Failed, PeerUnusable
+from outboard.errors import LocalError
+from outboard.frontend.backend_process import BackendProcess
+from outboard.frontend.program import Program
 
 WORDS = 3
 """Last lines of a peer's stderr that are shown."""
 PAUSE_S = 0.002
 """Between two looks at something that can only be looked at."""
-KILL_S = 5.0
 AHEAD = 2
 """Processes that are started before their checks."""
 _SESSION, _UTIME = 3, 11
 """Fields of /proc/PID/stat behind the name (proc(5)); each peer leads a session of its own."""
 
 
-class Peer:
-    """One process that listens on a path, or has a connected socket. argv: with {socket} or {fd} in it."""
+class Peer(BackendProcess):
+    """One process that listens on a path, or has a connected socket. may_end: whether it ended by right."""
 
-    def __init__(self, argv: Sequence[str], folder: Path, number: int) -> None:
-        self.path = folder / f"{number}.sock"
+    def __init__(self, argv: Sequence[str]) -> None:
         self.may_end = False
-        self._said = open(folder / f"{number}.err", "w+b")  # closed in `close`
-        self._ours: socket.socket | None = None
-        self.inherits = "{fd}" in "".join(argv)
-        theirs: socket.socket | None = None
-        if self.inherits:
-            self._ours, theirs = socket.socketpair()
-        fd = theirs.fileno() if theirs else -1
-        words = [word.replace("{socket}", str(self.path)).replace("{fd}", str(fd)) for word in argv]
         try:
-            self._process = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._said,
-                pass_fds=(fd,) if theirs else (),
-                start_new_session=True,
-            )
-        except OSError as error:
-            self._said.close()
-            if self._ours:
-                self._ours.close()
-            raise PeerUnusable(f"{words[0]}: {error.strerror}") from error
-        finally:
-            if theirs:
-                theirs.close()
+            super().__init__(argv)
+        except LocalError as error:
+            raise PeerUnusable(str(error)) from error
 
-    def connect(self, timeout_s: float) -> socket.socket:
+    def connect(self, timeout_s: float = 5.0) -> socket.socket:
         """Return a connected control socket, once the peer listens. Raises PeerUnusable when it does not in time."""
-        if self._ours:
-            ours, self._ours = self._ours, None
-            return ours
-        end = time.monotonic() + timeout_s
-        while True:
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                sock.connect(str(self.path))
-                return sock
-            except (FileNotFoundError, ConnectionRefusedError) as error:
-                sock.close()
-                if fate := self.fate():
-                    raise PeerUnusable(f"the program does not serve: {fate}") from error
-                if time.monotonic() > end:
-                    raise PeerUnusable(f"the program does not listen on {{socket}} in {timeout_s:g} s") from error
-                time.sleep(PAUSE_S)
+        try:
+            return super().connect(timeout_s)
+        except LocalError as error:
+            raise PeerUnusable(str(error)) from error
 
     def fate(self) -> str:
         """Return how the process ended, with its last words; "" while it lives."""
-        code = self._process.poll()
-        if code is None:
-            return ""
-        how = f"died of {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
-        return f"the process {how}{self._words()}"
-
-    def _words(self) -> str:
-        self._said.seek(0)
-        lines = self._said.read()[-4096:].decode(errors="replace").splitlines()
-        last = " | ".join(line.strip() for line in lines[-WORDS:] if line.strip())
-        return f" ({last})" if last else ""
+        return fate(self)
 
     def wait_end(self, timeout_s: float) -> bool:
         """Wait until the process ends; whether it did."""
-        try:
-            self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+        return self.wait(timeout_s) is not None
 
     def cpu_seconds(self) -> float | None:
         """Return the CPU time that the process and what it started have used, None when nobody can say."""
@@ -109,20 +60,19 @@ class Peer:
         for file in Path("/proc").glob("[0-9]*/stat"):
             with contextlib.suppress(OSError):
                 after_name = file.read_text().rpartition(")")[2].split()
-                if int(after_name[_SESSION]) == self._process.pid:
+                if int(after_name[_SESSION]) == self.pid:
                     ticks = (ticks or 0) + int(after_name[_UTIME]) + int(after_name[_UTIME + 1])
         return None if ticks is None else ticks / os.sysconf("SC_CLK_TCK")
 
-    def close(self) -> None:
-        """Kill the process, with what it started, and forget its socket."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(KILL_S)
-        if self._ours:
-            self._ours.close()
-        self._said.close()
-        self.path.unlink(missing_ok=True)
-        Path(self._said.name).unlink(missing_ok=True)
+    def close(self, patience_s: float = 0) -> None:
+        """Kill the process at once, with what it started."""
+        super().close(patience_s)
+
+
+def fate(program: Program) -> str:
+    """Return how a program ended, with its last words; "" while it lives."""
+    ended, words = program.ended(), program.last_words(WORDS)
+    return f"the process {ended}{f' ({words})' if words else ''}" if ended else ""
 
 
 class Listener:
@@ -170,10 +120,6 @@ class Peers:
 
     def __init__(self, argv: Sequence[str], path: str | None, reuse: bool = False) -> None:
         self._argv, self._at = list(argv), path
-        if path is None and not any("{socket}" in word or "{fd}" in word for word in argv):
-            raise PeerUnusable("the program's command line says neither {socket} nor {fd}, so it cannot be reached")
-        self._folder = tempfile.TemporaryDirectory(prefix="outboard-")
-        self._count = 0
         self._ready: deque[Peer] = deque()
         self._ahead = 1 if reuse else AHEAD
         self._reuse = reuse
@@ -181,19 +127,15 @@ class Peers:
         self._past = False
         self._reached = False
 
-    def _start(self) -> Peer:
-        self._count += 1
-        return Peer(self._argv, Path(self._folder.name), self._count)
-
     def take(self) -> Peer | Listener:
         """Return a peer, which the caller closes. Raises PeerUnusable."""
         if self._at is not None:
             return Listener(self._at)
         kept, self._kept = self._kept, None
         self._past = kept is not None
-        peer = kept or (self._ready.popleft() if self._ready else self._start())
+        peer = kept or (self._ready.popleft() if self._ready else Peer(self._argv))
         while len(self._ready) < self._ahead:
-            self._ready.append(self._start())
+            self._ready.append(Peer(self._argv))
         return peer
 
     def give_back(self, peer: Peer | Listener) -> None:
@@ -229,4 +171,3 @@ class Peers:
             peer.close()
         self._ready.clear()
         self._kept = None
-        self._folder.cleanup()

@@ -15,11 +15,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from outboard.conformance.backend.peer import Peer
+from outboard.conformance.backend.peer import fate
 from outboard.conformance.check import NotApplicable, PeerUnusable
 from outboard.conformance.frontend.session import Session
 from outboard.conformance.frontend.wire import Said
 from outboard.conformance.transcript import Transcript
+from outboard.errors import LocalError
+from outboard.frontend.program import Program
 from outboard.host import sockets
 from outboard.host.loop import EDGE, READ, Loop
 
@@ -29,28 +31,30 @@ FATE_S = 0.5
 """Seconds that a process gets to be seen dead once its socket is closed."""
 
 
-class Program(Peer):
-    """A front-end that we started, in a process group of its own."""
+class FrontEnd(Program):
+    """A front-end that we started. argv: with {socket} where the path belongs."""
 
-    def __init__(self, argv: Sequence[str], path: Path, folder: Path, number: int) -> None:
-        super().__init__([word.replace("{socket}", str(path)) for word in argv], folder, number)
-        self.pidfd = os.pidfd_open(self._process.pid)
+    def __init__(self, argv: Sequence[str], path: Path) -> None:
+        try:
+            super().__init__([word.replace("{socket}", str(path)) for word in argv])
+        except LocalError as error:
+            raise PeerUnusable(str(error)) from error
+        self.pidfd = os.pidfd_open(self.pid)
 
-    def terminate(self) -> None:
-        """Ask it, and what it started, to end."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGTERM)
+    def fate(self) -> str:
+        """Return how the process ended, with its last words; "" while it lives."""
+        return fate(self)
 
-    def close(self) -> None:
-        """Kill it, with what it started."""
+    def close(self, patience_s: float = 0) -> None:
+        """Kill it at once, with what it started."""
         os.close(self.pidfd)
-        super().close()
+        super().close(patience_s)
 
 
 class Meeting:
     """One front-end from its connection to its end. program: its process, if it is ours; left: we ended it."""
 
-    def __init__(self, session: Session, program: Program | None) -> None:
+    def __init__(self, session: Session, program: FrontEnd | None) -> None:
         self.session = session
         self.program = program
         self.left = False
@@ -163,7 +167,7 @@ class Stage:
         program = meeting.program
         assert program is not None
         meeting.left = True
-        program.terminate()
+        program.signal(signal.SIGTERM)
         return meeting.session.run(program.fate, self.timeout_s)
 
     def finish(self) -> None:
@@ -174,7 +178,7 @@ class Stage:
         if meeting.program is not None and not meeting.fate():
             meeting.session.release()
             meeting.left = True
-            meeting.program.terminate()
+            meeting.program.signal(signal.SIGTERM)
             meeting.session.run(lambda: meeting.session.ended is not None, self.timeout_s)
         meeting.close()
 
@@ -185,7 +189,7 @@ class Stage:
         self.finish()
         program = None
         if self._argv:
-            program = Program(self._argv, self.path, Path(self._folder.name), len(self.meetings) + 1)
+            program = FrontEnd(self._argv, self.path)
         try:
             sock = self._accepted(program)
         except BaseException as error:
@@ -198,7 +202,7 @@ class Stage:
         self.meetings.append(meeting)
         return meeting
 
-    def _accepted(self, program: Program | None) -> socket.socket:
+    def _accepted(self, program: FrontEnd | None) -> socket.socket:
         """Wait until a front-end connects."""
         patience = self.loop.call_later(BOOT_WAITS * self.timeout_s, self.loop.stop) if program else None
         self.loop.add(self._listener.fileno(), READ, self.loop.stop)
