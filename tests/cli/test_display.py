@@ -7,6 +7,7 @@ import select
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy
 import pytest
@@ -16,22 +17,8 @@ from outboard.qemu.find import find_c_helper
 
 PATIENCE = 60
 OURS = [sys.executable, "-m", "outboard", "gpu", "serve"]
+ROOT = Path(__file__).parents[2]
 HOST = [sys.executable, "-m", "outboard", "display", "host"]
-LOSES_DAMAGE = """
-import sys
-from outboard.vhost_user import display_sender
-from outboard.cli.main import main
-
-honest = display_sender.DisplaySender.update
-
-def update(self, scanout_id, surface, x, y, width, height):
-    if width < 1000 or height > 100:
-        honest(self, scanout_id, surface, x, y, width, height)
-
-display_sender.DisplaySender.update = update
-sys.exit(main(["gpu", "serve", *sys.argv[1:]]))
-"""
-"""Our back-end with a fault: damage that is wide and low is not sent."""
 
 
 @pytest.fixture
@@ -104,7 +91,8 @@ def test_what_qemus_back_end_shows_wrong_is_told(c_helper_program):
 
 
 def test_wrong_pixels_are_counted_and_placed():
-    said = host("--size", "1024x768", backend=[sys.executable, "-c", LOSES_DAMAGE, "--fd", "{fd}"], code=1)
+    mutant = [sys.executable, "-m", "tests.conformance.mutants", "transfer_offset_ignored", "--fd", "{fd}"]
+    said = host("--frames", 5, "--size", "1024x768", backend=mutant, cwd=ROOT, code=1)
     assert "not all were right" in said
     wrong = next(line for line in said.splitlines() if line.startswith("wrong"))
     assert "frame 1, output 0: " in wrong

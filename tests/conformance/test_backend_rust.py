@@ -37,7 +37,16 @@ PEERS = {"virglrenderer": (RUST, RUST_VIRGLRENDERER), "gfxstream": (RUST, RUST_G
 
 
 def command_line(mode, path):
-    return [sys.executable, "-m", "tests.peers.rust_like", "--socket-path", str(path), "--gpu-mode", mode]
+    return [
+        sys.executable,
+        "-m",
+        "bench.plain",
+        "tests.peers.rust_like",
+        "--socket-path",
+        str(path),
+        "--gpu-mode",
+        mode,
+    ]
 
 
 @pytest.fixture

@@ -364,7 +364,10 @@ def test_the_list(capfd):
         (("--", "/nowhere/gpu", "{socket}"), "/nowhere/gpu: cannot be started: No such file"),
         (("--timeout", "0.2", "--", "sleep", "100", "{socket}"), "sleep exited with status 1"),
         (("--timeout", "0.2", "--", "sh", "-c", "sleep 100 # {socket}"), "does not listen on {socket} after 0.2 s"),
-        (("--", "sh", "-c", "echo no GPU here >&2; exit 3 # {socket}"), "exited with status 3, its last words: no GPU here"),
+        (
+            ("--", "sh", "-c", "echo no GPU here >&2; exit 3 # {socket}"),
+            "exited with status 3, its last words: no GPU here",
+        ),
         (("--timeout", "0.1", "--connect", "/nowhere/gpu.sock"), "/nowhere/gpu.sock: nobody listens"),
     ],
 )

@@ -83,7 +83,16 @@ def qemus():
 def rusts(request, monkeypatch):
     """`rusts(modes, ...)` hosts the stand-in for rust-vmm's back-end; `rusts.mode` names its renderer."""
     monkeypatch.chdir(Path(__file__).parents[2])
-    program = [sys.executable, "-m", "tests.peers.rust_like", "--socket-path", "{socket}", "--gpu-mode", request.param]
+    program = [
+        sys.executable,
+        "-m",
+        "bench.plain",
+        "tests.peers.rust_like",
+        "--socket-path",
+        "{socket}",
+        "--gpu-mode",
+        request.param,
+    ]
     with contextlib.ExitStack() as stack:
 
         def start(modes=((320, 200),), **options):

@@ -25,7 +25,17 @@ class Process:
     """A started stand-in with a connected control socket."""
 
     def __init__(self, path, mode, *more):
-        argv = [sys.executable, "-m", "tests.peers.rust_like", "--socket-path", str(path), "--gpu-mode", mode, *more]
+        argv = [
+            sys.executable,
+            "-m",
+            "bench.plain",
+            "tests.peers.rust_like",
+            "--socket-path",
+            str(path),
+            "--gpu-mode",
+            mode,
+            *more,
+        ]
         self.process = subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.PIPE)
         self.control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.control.settimeout(PATIENCE)
