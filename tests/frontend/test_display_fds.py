@@ -4,6 +4,7 @@ Over real sockets, since it is the kernel that says with which bytes an fd comes
 """
 
 import array
+import gc
 import os
 import socket
 import threading
@@ -87,6 +88,7 @@ class Wire:
 
 @contextmanager
 def wire(**options):
+    gc.collect()  # what earlier tests left may be closed at any time
     before = open_fds()
     made = Wire(**options)
     try:
