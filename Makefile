@@ -12,7 +12,7 @@ SOURCES := $(COMPILED) $(shell find src -name '*.py')
 # requirements EXTRA...: what these extras of pyproject.toml ask for, without the package itself.
 requirements = $(BIN)/python -c 'import sys, tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print("\n".join(r for e in sys.argv[1:] for r in extras[e]))'
 
-.PHONY: help run test check bench fuzz docs clean
+.PHONY: help run test check bench fuzz soak docs clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -45,6 +45,9 @@ bench: .venv/.outboard .venv/.tools ## measure; ARGS=--json for a machine to rea
 
 fuzz: .venv/.outboard .venv/.tools ## the fuzz tests, many cases
 	OUTBOARD_FUZZ_CASES=200000 $(BIN)/python -m pytest tests/fuzz -q $(ARGS)
+
+soak: .venv/.outboard .venv/.tools ## a million random operations on the model and on real QEMUs, and all wrong models
+	$(BIN)/python -m tests.qemu.diff_soak $(ARGS)
 
 docs: .venv/.outboard .venv/.docs ## the manual, in docs/_build
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build

@@ -30,7 +30,7 @@ ROOMS = {
     "backend": "spec guest virtio vhost_user gpu input display host viewers",
     "frontend": "spec guest virtio vhost_user display host viewers",
     "machine": "spec guest virtio vhost_user gpu input display xive xics spapr pnv block aio host viewers frontend",
-    "qemu": "spec host machine",
+    "qemu": "spec guest xive xics spapr host machine",
     "tap": "spec vhost_user host",
     "conformance": "spec guest virtio vhost_user display host viewers backend frontend machine",
     "__init__": "",

@@ -15,6 +15,8 @@ from PIL import Image
 
 from outboard.qemu.find import find_c_helper
 
+pytestmark = pytest.mark.alike
+
 PATIENCE = 60
 OURS = [sys.executable, "-m", "outboard", "gpu", "serve"]
 ROOT = Path(__file__).parents[2]

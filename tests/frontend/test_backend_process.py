@@ -14,6 +14,8 @@ from outboard.frontend import backend_process
 from outboard.frontend.backend_process import BackendProcess
 from outboard.qemu.find import find_c_helper
 
+pytestmark = pytest.mark.alike
+
 PYTHON = [sys.executable, "-S", "-c"]
 ECHO_BY_FD = [
     *PYTHON,

@@ -9,6 +9,8 @@ from outboard.frontend.display_reader import DisplayReader
 from outboard.frontend.vmm import Vmm
 from outboard.spec.virtio_gpu import Config
 
+pytestmark = pytest.mark.alike
+
 
 def octets(text: str) -> bytes:
     return bytes.fromhex(text.replace("·", ""))

@@ -17,6 +17,8 @@ from outboard.errors import ProtocolError, WaitTimeout
 from outboard.frontend.display_reader import DisplayReader
 from outboard.viewers.live import LiveScreens
 
+pytestmark = pytest.mark.alike
+
 
 def octets(text: str) -> bytes:
     words = text.replace("·", " ").split()

@@ -12,6 +12,8 @@ from outboard.errors import ProtocolError, WaitTimeout
 from outboard.frontend.display_reader import DisplayReader
 from outboard.spec.vhost_user_gpu import Req, Scanout
 
+pytestmark = pytest.mark.alike
+
 
 def octets(text: str) -> bytes:
     return bytes.fromhex(text.replace("·", ""))

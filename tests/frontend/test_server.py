@@ -19,6 +19,8 @@ from outboard.qemu.find import find_c_helper
 from outboard.spec.vhost_user import Req
 from outboard.spec.virtio_gpu import Format, Rect
 
+pytestmark = pytest.mark.alike
+
 LONG = 60.0
 """Seconds: a wait that takes so long has failed."""
 WIDTH, HEIGHT = 320, 200

@@ -12,6 +12,8 @@ from outboard.errors import LocalError
 from outboard.frontend.shared_buffer import import_buffer
 from outboard.spec.vhost_user_gpu import DmabufScanout
 
+pytestmark = pytest.mark.alike
+
 XR24, AR24, XB24, AB24 = 0x34325258, 0x34325241, 0x34324258, 0x34324241
 LINEAR, INVALID = 0, 0x00FFFFFFFFFFFFFF
 WIDTH, HEIGHT = 6, 5

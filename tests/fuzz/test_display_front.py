@@ -15,6 +15,8 @@ from outboard.errors import ProtocolError
 from outboard.frontend.display_reader import DisplayReader
 from outboard.frontend.server import DisplayServer
 
+pytestmark = pytest.mark.alike
+
 MAX_PIXELS = 40_000
 """Of all scanouts together; a case's sizes are of that order."""
 PAYLOADS = {1: 0, 2: 8, 3: 0, 4: 12, 5: 12, 6: 16404, 7: 12, 9: 40, 10: 20, 11: 4, 12: 48}
@@ -371,6 +373,7 @@ def case(rng, made, live):
 @pytest.mark.timeout(0)
 def test_fronts(campaign):
     strange()
+    gc.collect()  # what earlier tests left may be closed at any time
     before = open_fds()
 
     def one(rng):
@@ -385,6 +388,7 @@ def test_fronts(campaign):
 def test_servers(campaign):
     """The same in the thread of a display server, whose screens are looked at meanwhile."""
     strange()
+    gc.collect()  # what earlier tests left may be closed at any time
     before = open_fds()
 
     def one(rng):

@@ -16,6 +16,8 @@ from outboard.errors import LocalError
 from outboard.host import dmabuf
 from outboard.host.dmabuf import DmaBuf, MemoryFile, rows_of
 
+pytestmark = pytest.mark.alike
+
 CONTENT = bytes(range(256)) * 32
 
 

@@ -10,6 +10,8 @@ from outboard.machine.card import Card
 from outboard.machine.gpu_driver import GpuDriver, Refused
 from outboard.spec.virtio_gpu import Cmd, Format, Resp
 
+pytestmark = pytest.mark.alike
+
 SIZE = (320, 200)
 FORMATS = {
     # format: where in its bytes blue, green and red lie

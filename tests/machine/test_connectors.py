@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 from outboard.display.edid import edid as make_edid
 from outboard.machine.card.connectors import HEADER, sizes
 
+pytestmark = pytest.mark.alike
+
 HEAD = "00ffffffffffff00 3e94 0100 00000000 00 24 01 04 a5 34 20 78 06 ee91a3544c99260f5054"
 NO_BITS = "000000"
 UNUSED = "0101" * 8

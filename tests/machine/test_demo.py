@@ -7,6 +7,8 @@ import sys
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.alike
+
 BARE = "import sys; sys.modules['numpy'] = sys.modules['PIL'] = None\n"
 
 

@@ -9,6 +9,8 @@ from outboard.machine.card import Card
 from outboard.machine.gpu_driver import GpuDriver, Refused, Response, fenced
 from outboard.spec.virtio_gpu import Cmd, Config, CtrlHdr, Feature, HdrFlag, Rect, ResourceFlush, ResourceUnref, Resp
 
+pytestmark = pytest.mark.alike
+
 ANSWERS = {
     # response, bytes in all, as the table of the commands has them
     Cmd.GET_DISPLAY_INFO: (0x1101, 408),

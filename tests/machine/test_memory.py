@@ -1,11 +1,14 @@
 """Guest memory that is taken and given back in any order: nothing is handed out twice, and all of it comes back."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from outboard.errors import LocalError
 from outboard.frontend.ram import GuestRam, Span
 from outboard.machine.card.memory import Pool
+
+pytestmark = pytest.mark.alike
 
 PAGE = 4096
 PAGES = 16

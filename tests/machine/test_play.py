@@ -9,6 +9,8 @@ from outboard.machine.scenes import make
 from outboard.machine.scenes import play as player
 from outboard.machine.scenes.play import ALL_CHECKED, play
 
+pytestmark = pytest.mark.alike
+
 
 def test_every_early_frame_is_checked_and_the_last(ours):
     rig = ours([(64, 48)])

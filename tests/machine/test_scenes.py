@@ -15,6 +15,8 @@ from outboard.machine.scenes.picture import fitting
 from outboard.machine.scenes.pointer import PERIOD
 from outboard.machine.scenes.scene import Expected
 
+pytestmark = pytest.mark.alike
+
 MODES = [(320, 200), (161, 123)]
 DRAWN = [name for name, scene in SCENES.items() if not scene.takes_file]
 STEPS = PERIOD + 2

@@ -10,7 +10,7 @@ def test_nothing_is_declared_that_the_tables_lack():
     assert set(declared.public(papr)) == {
         *(*table.ENUMS, *table.NUMBERS, *ranges),
         *("Hcall", "LisnRange", "LISN_SPACE", "XIVE_HCALLS"),
-        *("XICS_HCALLS", "RTAS_HCALL", "RtasCall", "XICS_RTAS_CALLS"),
+        *("XICS_HCALLS", "RTAS_HCALL", "RtasCall", "XICS_RTAS_CALLS", "TCE_HCALLS"),
         *("EVENT_RTAS_CALLS", "CPU_RTAS_CALLS", "PCI_RTAS_CALLS"),
     }
 
@@ -24,6 +24,11 @@ def test_hypercalls_are_the_document_s():
     rows = papr.XIVE_HCALLS
     assert [(row.opcode, row.name, len(row.arguments), len(row.results), row.flags) for row in rows] == table.HCALLS
     assert all(row.arguments[0] == "flags" for row in rows)
+
+
+def test_hypercalls_of_dma_are_the_document_s():
+    rows = [(row.opcode, row.name, len(row.arguments), len(row.results)) for row in papr.TCE_HCALLS]
+    assert rows == table.TCE_HCALLS
 
 
 def test_interrupt_numbers_are_the_document_s():

@@ -22,7 +22,7 @@ ENUMS = {
     "GetQueueConfig": {"DEBUG": 1},
     "QueueConfig": {"ALWAYS_NOTIFY": 1, "GENERATION": 2},
     "IntEsb": {"STORE": 1},
-    "RtasStatus": {"SUCCESS": 0, "HARDWARE_ERROR": -1, "PARAMETER_ERROR": -3},
+    "RtasStatus": {"NO_ERRORS_FOUND": 1, "SUCCESS": 0, "HARDWARE_ERROR": -1, "PARAMETER_ERROR": -3},
 }
 
 # Number, name, arguments and results from R4 on, the flags that may be set.
@@ -38,6 +38,13 @@ HCALLS = [
     (0x3C8, "H_INT_ESB", 4, 1, 0x1),
     (0x3CC, "H_INT_SYNC", 2, 0, 0x0),
     (0x3D0, "H_INT_RESET", 1, 0, 0x0),
+]
+
+TCE_HCALLS = [
+    (0x1C, "H_GET_TCE", 2, 1),
+    (0x20, "H_PUT_TCE", 3, 0),
+    (0x138, "H_STUFF_TCE", 4, 0),
+    (0x13C, "H_PUT_TCE_INDIRECT", 4, 0),
 ]
 
 # Name, first, last, whether its input is a level.

@@ -10,6 +10,8 @@ from outboard.errors import ProtocolError
 from outboard.frontend.channel import Channel
 from outboard.vhost_user.backend_channel import BackendChannel
 
+pytestmark = pytest.mark.alike
+
 
 def octets(text: str) -> bytes:
     return bytes.fromhex(text.replace("·", ""))

@@ -7,6 +7,8 @@ import pytest
 from outboard.errors import LocalError, ProtocolError
 from outboard.vhost_user.display_receiver import DisplayReceiver
 
+pytestmark = pytest.mark.alike
+
 
 def octets(text: str) -> bytes:
     """Read hexadecimal; "20z" stands for twenty zero bytes."""

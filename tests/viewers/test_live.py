@@ -9,6 +9,8 @@ from outboard.errors import LocalError, WaitTimeout
 from outboard.spec.vhost_user_gpu import DmabufScanout
 from outboard.viewers.live import LiveScreens
 
+pytestmark = pytest.mark.alike
+
 LONG = 60.0
 """Seconds: a wait that takes so long has failed."""
 

@@ -10,6 +10,8 @@ import pytest
 from outboard.viewers import terminal
 from outboard.viewers.terminal import Depth
 
+pytestmark = pytest.mark.alike
+
 RED, GREEN, BLUE, WHITE, BLACK = (
     bytes.fromhex(one) for one in ("0000ffaa", "00ff00aa", "ff0000aa", "ffffffaa", "aa" * 4)
 )

@@ -31,7 +31,7 @@ class Version(argparse.Action):
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    from outboard.cli import check, display, gpu, run, tap
+    from outboard.cli import check, display, gpu, machine, run, tap
     from outboard.cli.xive import commands as xive
 
     top = argparse.ArgumentParser(
@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     check.add(commands)
     tap.add(commands)
     xive.add(commands)
+    machine.add(commands)
     return top
 
 

@@ -1,11 +1,10 @@
-"""A virtio-gpu driver, written against `Vmm`: every 2D command, one at a time, or prebuilt and many in flight.
+"""A virtio-gpu driver, written against a `Transport`: every 2D command, one at a time, or many in flight.
 
 Source: VIRTIO-1.2 5.7.6 (device operation), 5.7.6.7 (requests), 5.7.6.10 (cursor).
 
 Not modelled: 3D commands; `command` sends their bytes as well as any others.
 
-What a `Vmm` is asked for stands in this module alone: rings, guest memory, features and the config space. What builds
-on `GpuDriver`, as `machine.card` does, needs no more than its methods.
+What builds on `GpuDriver`, as `machine.card` does, needs no more than its methods.
 """
 
 import struct
@@ -16,6 +15,7 @@ from outboard.errors import LocalError, ProtocolError
 from outboard.frontend.ram import PAGE, Backing
 from outboard.frontend.vmm import Vmm
 from outboard.layout import Layout
+from outboard.machine.gpu_transport import Transport, VmmTransport
 from outboard.spec.virtio import Desc, Feature
 from outboard.spec.virtio_gpu import (
     CONTROL_QUEUE,
@@ -93,22 +93,22 @@ def fenced(request: bytes, fence_id: int) -> bytes:
 
 
 class GpuDriver:
-    """The guest's driver on a running `Vmm`.
+    """The guest's driver of a device that runs.
 
     indirect: put every chain into an indirect table; needs INDIRECT_DESC. piece: bytes of a descriptor, at most, so
     that requests and responses are scattered; 0 puts each into one.
     """
 
-    def __init__(self, vmm: Vmm, *, indirect: bool = False, piece: int = 0) -> None:
-        if indirect and not vmm.session.features & Feature.INDIRECT_DESC:
+    def __init__(self, device: Vmm | Transport, *, indirect: bool = False, piece: int = 0) -> None:
+        self.device: Transport = VmmTransport(device) if isinstance(device, Vmm) else device
+        if indirect and not self.device.features & Feature.INDIRECT_DESC:
             raise LocalError("INDIRECT_DESC was not negotiated")
-        self.vmm = vmm
         self.indirect = indirect
         self.piece = piece
-        self._request = vmm.ram.allocate(REQUEST_ROOM, 4096)
-        self._response = vmm.ram.allocate(RESPONSE_ROOM, 4096)
-        table = vmm.ram.allocate(TABLE_ROOM, 16)
-        self._table = Table(table, vmm.ram.view(table, TABLE_ROOM))
+        self._request = self.allocate(REQUEST_ROOM, 4096)
+        self._response = self.allocate(RESPONSE_ROOM, 4096)
+        table = self.allocate(TABLE_ROOM, 16)
+        self._table = Table(table, self.view(table, TABLE_ROOM))
 
     # One command at a time
 
@@ -127,18 +127,18 @@ class GpuDriver:
         the device-writable part, 0 for none. Raises WaitTimeout, ProtocolError.
         """
         head = request if isinstance(request, bytes) else request.pack()
-        ram, ring = self.vmm.ram, self.vmm.rings[queue]
         data = head + tail
-        ram.view(self._request, len(data))[:] = data
+        self.view(self._request, len(data))[:] = data
         if room:
-            ram.view(self._response, room)[:] = bytes(room)
+            self.view(self._response, room)[:] = bytes(room)
         readable = self._pieces(self._request, len(head)) + self._pieces(self._request + len(head), len(tail))
-        ring.queue.add(readable, self._pieces(self._response, room), self._table if self.indirect else None)
-        ring.kick()
-        ((_, written),) = self.vmm.wait_used(queue, timeout_s)
+        table = self._table if self.indirect else None
+        self.device.queue(queue).add(readable, self._pieces(self._response, room), table)
+        self.device.kick(queue)
+        ((_, written),) = self.device.wait_used(queue, timeout_s)
         if written > room:
             raise ProtocolError("used element", f"at most {room} bytes", f"{written}")
-        answer = bytes(ram.view(self._response, written)) if written else b""
+        answer = bytes(self.view(self._response, written)) if written else b""
         return Response(_TYPE.unpack_from(answer)[0] if len(answer) >= _TYPE.size else 0, answer)
 
     def _pieces(self, guest_addr: int, length: int) -> list[Extent]:
@@ -164,24 +164,24 @@ class GpuDriver:
             for request in requests:
                 self.ok(request)
             return
-        step = min(TOGETHER, self.vmm.rings[CONTROL_QUEUE].layout.size // 2)
+        step = min(TOGETHER, self.device.queue(CONTROL_QUEUE).size // 2)
         for at in range(0, len(requests), step):
             self._together([request.pack() for request in requests[at : at + step]])
 
     def _together(self, requests: Sequence[bytes]) -> None:
-        ram, ring, room = self.vmm.ram, self.vmm.rings[CONTROL_QUEUE], CtrlHdr.sizeof
-        ram.view(self._response, room * len(requests))[:] = bytes(room * len(requests))
+        queue, room = self.device.queue(CONTROL_QUEUE), CtrlHdr.sizeof
+        self.view(self._response, room * len(requests))[:] = bytes(room * len(requests))
         place, order = self._request, []
         for at, request in enumerate(requests):
-            ram.view(place, len(request))[:] = request
-            order.append(ring.queue.add([(place, len(request))], [(self._response + room * at, room)]))
+            self.view(place, len(request))[:] = request
+            order.append(queue.add([(place, len(request))], [(self._response + room * at, room)]))
             place += len(request)
-        ring.kick()
+        self.device.kick(CONTROL_QUEUE)
         written: dict[int, int] = {}
         while len(written) < len(order):
-            written.update(self.vmm.wait_used(CONTROL_QUEUE, None, len(order) - len(written)))
+            written.update(self.device.wait_used(CONTROL_QUEUE, None, len(order) - len(written)))
         for at, (head, request) in enumerate(zip(order, requests, strict=True)):
-            data = bytes(ram.view(self._response + room * at, min(written[head], room)))
+            data = bytes(self.view(self._response + room * at, min(written[head], room)))
             _check(
                 request, Response(_TYPE.unpack_from(data)[0] if len(data) >= _TYPE.size else 0, data), Resp.OK_NODATA
             )
@@ -191,23 +191,23 @@ class GpuDriver:
     @property
     def features(self) -> int:
         """The virtio features that were negotiated."""
-        return self.vmm.session.features
+        return self.device.features
 
     def config(self) -> Config:
         """Return the device's config space."""
-        return self.vmm.config()
+        return self.device.config()
 
     def clear_events(self, events: int) -> None:
         """Write config.events_clear: these events have been seen to."""
-        self.vmm.write_config(Config.offsetof("events_clear"), events.to_bytes(4, "little"))
+        self.device.write_config(Config.offsetof("events_clear"), events.to_bytes(4, "little"))
 
     def allocate(self, size: int, align: int = PAGE) -> int:
         """Return the guest address of memory of the guest's own. Raises LocalError when there is none left."""
-        return self.vmm.ram.allocate(size, align)
+        return self.device.allocate(size, align)
 
     def view(self, guest_addr: int, length: int) -> memoryview:
         """Return guest memory, writable. Raises LocalError when it does not lie inside one region."""
-        return self.vmm.ram.view(guest_addr, length)
+        return self.device.view(guest_addr, length)
 
     # Queries
 

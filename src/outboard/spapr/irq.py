@@ -6,7 +6,7 @@ Modelled: activation at the start, by CAS and by machine reset; claims in both c
 active one only; the numbers of devices and of MSIs. Not modelled: KVM's in-kernel controllers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import outboard.spapr.cas as cas
@@ -23,7 +23,7 @@ from outboard.spapr.xive import SpaprXive, check_cpus
 from outboard.spec.papr import XICS_COUNT, XICS_FIRST
 from outboard.xics import Snapshot as XicsSnapshot
 from outboard.xics import Xics
-from outboard.xive.events import Events, formats
+from outboard.xive.events import Events, Format, formats
 
 FORMATS = (
     events.FORMATS | rtas.FORMATS | cas.FORMATS | formats(ERROR, {"msi_exhausted": "can't find a free %d-IRQ block"})
@@ -47,7 +47,8 @@ class SpaprIrq:
     """The interrupt controllers of a pseries machine.
 
     mode: which there are. cpus, max_cpus, vsmt, memory, flavour, host_byteorder: as `SpaprXive` takes them. ticks: the
-    clock that H_XIRR_X reads. At the start IPIs and events are claimed; devices follow with `connect_vio` and
+    clock that H_XIRR_X reads. events: what is told, `FORMATS` and perhaps more.
+    At the start IPIs and events are claimed; devices follow with `connect_vio` and
     `connect_phb`, in the order in which they are made. Raises LocalError when the numbers do not fit together.
     """
 
@@ -62,13 +63,14 @@ class SpaprIrq:
         flavour: Flavour = QEMU_7_2,
         host_byteorder: str = "little",
         ticks: Callable[[], int] = lambda: 0,
+        events: Mapping[str, Format] = FORMATS,
     ) -> None:
         max_cpus = cpus if max_cpus is None else max_cpus
         check_cpus(cpus, max_cpus, vsmt)
         self.mode = _mode(mode)
         self.vsmt = vsmt
         self.nr_servers = max_cpus * vsmt
-        self.events = Events(FORMATS)
+        self.events = Events(events)
         self.numbers = LegacyNumbers() if self.mode is IcMode.LEGACY else Numbers()
         self.xive: SpaprXive | None = None
         if self.mode.has_xive:

@@ -104,6 +104,14 @@ XICS_HCALLS = (
 )
 """The hypercalls of XICS, the legacy interrupt mode, in the order of their numbers."""
 
+TCE_HCALLS = (
+    _hcall(0x1C, "H_GET_TCE", "liobn ioba", "tce"),
+    _hcall(0x20, "H_PUT_TCE", "liobn ioba tce"),
+    _hcall(0x138, "H_STUFF_TCE", "liobn ioba tce count"),
+    _hcall(0x13C, "H_PUT_TCE_INDIRECT", "liobn ioba list count"),
+)
+"""The hypercalls by which a guest lets devices reach its memory (LoPAPR, "TCE Access"), by their numbers."""
+
 
 # Run-time abstraction services
 
@@ -114,6 +122,8 @@ RTAS_HCALL = _hcall(0xF000, "H_RTAS", "cells")
 class RtasStatus(IntEnum):
     """First result of an RTAS call."""
 
+    NO_ERRORS_FOUND = 1
+    """Of check-exception and event-scan: there is no event."""
     SUCCESS = 0
     HARDWARE_ERROR = -1
     PARAMETER_ERROR = -3

@@ -28,6 +28,13 @@ SHELL_EPILOG = """example:
 Without a terminal the commands come from standard input: echo 'help' | outboard xive shell
 Exit codes: 0 all went, 1 a command of a script or a pipe was refused, 2 could not start.
 """
+DIFF_EPILOG = """examples:
+  outboard xive diff --cpus 4 --seed 7 --n 100000
+  outboard xive diff --ic-mode xics --vsmt 4
+  outboard xive diff --cpus 2 --ic-mode xive --run steps.txt
+
+Exit codes: 0 no difference, 1 a difference, 2 could not run.
+"""
 
 
 SHELL_RAM = 512 << 20
@@ -53,6 +60,7 @@ def add(commands: Any) -> None:
     verbs = xive.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_vectors(verbs)
     _add_shell(verbs)
+    _add_diff(verbs)
 
 
 def _add_vectors(verbs: Any) -> None:
@@ -90,6 +98,32 @@ def _add_shell(verbs: Any) -> None:
     )
     parser.add_argument("--script", metavar="FILE", help="perform the commands of a file, one a line, and end")
     parser.set_defaults(command=shell)
+
+
+def _add_diff(verbs: Any) -> None:
+    parser = verbs.add_parser(
+        "diff",
+        help="look for differences between the model and a real QEMU",
+        description="Do the same random operations to the model of a pseries machine and to a real QEMU, compare "
+        "answers, interrupt inputs, event queues and `info pic`, and shrink what differs to the shortest sequence.",
+        epilog=DIFF_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--cpus", type=cpu_count, default=1, metavar="N", help="CPUs (1)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="what decides the operations (0)")
+    parser.add_argument("--n", type=_count, default=10_000, metavar="COUNT", help="operations (10000)")
+    parser.add_argument("--ic-mode", choices=("xive", "xics", "dual"), default="dual", help="of the machine (dual)")
+    parser.add_argument("--vsmt", type=cpu_count, default=1, metavar="V", help="distance of the CPUs' ids (1)")
+    parser.add_argument("--qemu", metavar="PATH", help="a qemu-system-ppc64 (the oldest here from 7.2 on)")
+    parser.add_argument("--run", metavar="FILE", help="do the steps of a file, or of - for standard input, instead")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    parser.set_defaults(command=diff)
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,12}", text) or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of operations; it is 1 or more")
+    return int(text)
 
 
 def _add_flavour(parser: argparse.ArgumentParser) -> None:
@@ -139,3 +173,15 @@ def shell(options: argparse.Namespace) -> int:
         return prompt.run_script(session, options.script)
     at_terminal = sys.stdin is not None and sys.stdin.isatty()
     return prompt.interact(session) if at_terminal else prompt.run_pipe(session)
+
+
+def diff(options: argparse.Namespace) -> int:
+    """Compare the model with a real QEMU; return the exit code."""
+    from pathlib import Path
+
+    from outboard.cli.xive import diff as comparison
+    from outboard.qemu.diff import Plan
+
+    plan = Plan(options.cpus, options.ic_mode, options.vsmt, options.seed, options.n)
+    qemu = Path(options.qemu) if options.qemu else None
+    return comparison.run(plan, qemu, options.run, as_json=options.json)

@@ -16,6 +16,7 @@ from outboard.machine.card.buffers import DumbBuffer, Rectangle
 from outboard.machine.card.connectors import Connector, Size
 from outboard.machine.card.memory import Pool
 from outboard.machine.gpu_driver import GpuDriver, Refused, fenced
+from outboard.machine.gpu_transport import Transport
 from outboard.spec.virtio_gpu import (
     BYTES_PER_PIXEL,
     CURSOR_SIZE,
@@ -48,11 +49,12 @@ NOTHING = Rect(0, 0, 0, 0)
 class Card:
     """A graphics card that is driven from here. Use: `probe`, `dumb`, draw, `set_mode`; then `flip` or `damage`.
 
-    machine: a `Vmm` that runs, or the `GpuDriver` of one. What the device refuses raises `Refused`, a LocalError that
-    names the command and the response; what it must not do raises ProtocolError; silence raises WaitTimeout.
+    machine: a `Vmm` that runs, another `Transport` of a GPU, or the `GpuDriver` of one. What the device refuses raises
+    `Refused`, a LocalError that names the command and the response; what it must not do raises ProtocolError; silence
+    raises WaitTimeout.
     """
 
-    def __init__(self, machine: Vmm | GpuDriver) -> None:
+    def __init__(self, machine: Vmm | Transport | GpuDriver) -> None:
         self.driver = machine if isinstance(machine, GpuDriver) else GpuDriver(machine)
         self.connectors: list[Connector] = []
         self.capsets: list[RespCapsetInfo] = []

@@ -1,0 +1,290 @@
+"""Runs guest programs on the CPUs of a machine, one at a time, in an order that a seed decides: a run repeats exactly.
+
+A program is a generator function of its CPU (`machine.cpu`). It is stopped, and `faults` says why, when it raises, when
+it yields what is no reason to wait, or when its turn does not end: after so many operations, or after seconds of
+computing without any (watched in the main thread only; such a turn has no effect on the machine, whenever it is cut).
+The others go on.
+"""
+
+import random
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from outboard.errors import LocalError, WaitTimeout
+from outboard.machine.cpu import WAIT, Cpu, Machine, Memory, Program, StartsCpus, Steps
+
+OPERATIONS_MAX = 10_000_000
+"""Operations of one turn."""
+TURN_S = 10.0
+"""Seconds of computing between two operations, or between an operation and the turn's end."""
+IDLE_S = 5.0
+"""Seconds that all wait for an interrupt before that is a failure."""
+TURNS_MAX = 1 << 62
+
+
+class Overrun(BaseException):
+    """A turn that does not end. No Exception: a program that catches those does not go on for ever."""
+
+
+class Turn:
+    """A CPU as one program has it: operations are counted, and those of a stopped CPU end the program."""
+
+    def __init__(self, cpu: Cpu, limit: int) -> None:
+        self.cpu = cpu
+        self.index = cpu.index
+        self.vcpu_id = cpu.vcpu_id
+        self.memory: Memory = cpu.memory
+        self.limit = limit
+        self.left = limit
+        self.inside = False
+        self.late = False
+        self.operations = 0
+
+    def _enter(self) -> None:
+        self.left -= 1
+        self.operations += 1
+        if self.left < 0:
+            raise Overrun(f"{self.limit} operations without a yield")
+        self.inside = True
+
+    def _leave(self) -> None:
+        self.inside = False
+        if self.late:
+            raise Overrun("its turn does not end")
+
+    def hcall(self, call: int | str, /, *arguments: int) -> tuple[int, ...]:
+        """Make a hypercall."""
+        self._enter()
+        try:
+            return self.cpu.hcall(call, *arguments)
+        finally:
+            self._leave()
+
+    def load(self, addr: int, size: int, /) -> int:
+        """Load 1, 2, 4 or 8 bytes."""
+        self._enter()
+        try:
+            return self.cpu.load(addr, size)
+        finally:
+            self._leave()
+
+    def store(self, addr: int, size: int, value: int, /) -> None:
+        """Store 1, 2, 4 or 8 bytes."""
+        self._enter()
+        try:
+            self.cpu.store(addr, size, value)
+        finally:
+            self._leave()
+
+    def irq(self) -> bool:
+        """Return whether the interrupt input is raised."""
+        self._enter()
+        try:
+            return self.cpu.irq()
+        finally:
+            self._leave()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a program was stopped. error: what it raised, if it did."""
+
+    cpu: int
+    program: str
+    why: str
+    error: BaseException | None = None
+
+    def __str__(self) -> str:
+        return f"CPU {self.cpu}, {self.program}: {self.why}"
+
+
+@dataclass
+class _Running:
+    """One program. waits: for its CPU's interrupt input."""
+
+    turn: Turn
+    name: str
+    steps: Steps
+    waits: bool = False
+
+
+class Scheduler:
+    """The programs of a machine.
+
+    seed: decides the order of the CPUs within each round. operations: of one turn, at most. turn_s: as `TURN_S`, 0 to
+    watch nothing. idle_s: how long all may wait while a device could still interrupt.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        seed: int = 0,
+        *,
+        operations: int = OPERATIONS_MAX,
+        turn_s: float = TURN_S,
+        idle_s: float = IDLE_S,
+    ) -> None:
+        self.machine = machine
+        self.faults: list[Fault] = []
+        self.results: dict[int, object] = {}
+        self._random = random.Random(seed)
+        self._operations = operations
+        self._turn_s = turn_s
+        self._idle_s = idle_s
+        self._running: dict[int, _Running] = {}
+        self._entries: dict[int, Program] = {}
+        self._now: Turn | None = None
+        self._watching = False
+
+    # Programs
+
+    def start(self, cpu: int, program: Program) -> None:
+        """Run a program on a CPU, by its index. Raises LocalError when the CPU runs one, or there is no such CPU."""
+        if cpu in self._running:
+            raise LocalError(f"CPU {cpu} runs {self._running[cpu].name}; a CPU runs one program")
+        found = next((one for one in self.machine.cpus if one.index == cpu), None)
+        if found is None:
+            raise LocalError(f"no CPU {cpu}; there are {', '.join(str(one.index) for one in self.machine.cpus)}")
+        turn = Turn(found, self._operations)
+        self._running[cpu] = _Running(turn, getattr(program, "__name__", repr(program)), program(turn))
+
+    def place(self, address: int, program: Program) -> None:
+        """Let a program begin at a guest address: CPUs that are started there (RTAS, start-cpu) run it."""
+        self._entries[address] = program
+
+    def _take_starts(self) -> None:
+        take = getattr(self.machine, "take_starts", None)
+        for start in take() if take else ():
+            program = self._entries.get(start.address)
+            stopped = self._running.pop(start.index, None)
+            if stopped:
+                stopped.steps.close()
+            if program is None:
+                why = f"started at {start.address:#x}, where no program is"
+                self.faults.append(Fault(start.index, "nothing", why))
+            else:
+                self.start(start.index, program)
+
+    @property
+    def running(self) -> tuple[int, ...]:
+        """The CPUs that run a program, by index."""
+        return tuple(sorted(self._running))
+
+    # Running
+
+    def run(self, turns: int = TURNS_MAX) -> int:
+        """Run until all programs have ended, or for so many turns; return how many turns there were.
+
+        Raises WaitTimeout when all wait for interrupts and none comes.
+        """
+        done = 0
+        with self._watched():
+            while self._running and done < turns:
+                order = sorted(self._running)
+                self._random.shuffle(order)
+                took = 0
+                for cpu in order:
+                    if done + took < turns and cpu in self._running:
+                        took += self._take_turn(self._running[cpu])
+                        self._take_starts()
+                done += took
+                if not took:
+                    self._wait()
+        return done
+
+    def _wait(self) -> None:
+        """Let devices work until a CPU is interrupted."""
+        if not self.machine.idle(self._idle_s) and not any(one.turn.cpu.irq() for one in self._running.values()):
+            names = ", ".join(f"CPU {cpu} ({one.name})" for cpu, one in sorted(self._running.items()))
+            stopped = "".join(f"; stopped: {fault}" for fault in self.faults)
+            raise WaitTimeout(f"no interrupt comes; waiting: {names}{stopped}")
+
+    def _take_turn(self, one: _Running) -> bool:
+        """Let a program run until it yields, or ends; false when it waits for an interrupt that is not there."""
+        if one.waits and not one.turn.cpu.irq():
+            return False
+        one.waits = False
+        turn = one.turn
+        turn.left = turn.limit
+        try:
+            self._begin(turn)
+            asked = next(one.steps)
+            self._now = None
+        except StopIteration as end:
+            self._end(one)
+            self.results[turn.index] = end.value
+        except (Overrun, Exception) as error:
+            self._stop(one, error)
+        else:
+            self._heed(one, asked)
+        finally:
+            self._now = None
+        return True
+
+    def _heed(self, one: _Running, asked: object) -> None:
+        if self._is_stopped(one.turn.index):
+            self._end(one)
+        elif asked is WAIT:
+            one.waits = True
+        elif asked is not None:
+            self._end(one)
+            self._report(one, f"yielded {asked!r}; a program yields WAIT or nothing")
+
+    def _stop(self, one: _Running, error: BaseException) -> None:
+        self._end(one)
+        if self._is_stopped(one.turn.index) and isinstance(error, LocalError):
+            return  # It stopped its own CPU, and noticed by the next operation.
+        words = str(error) if isinstance(error, Overrun) else f"{type(error).__name__}: {error}"
+        self._report(one, words, error)
+
+    def _end(self, one: _Running) -> None:
+        del self._running[one.turn.index]
+        try:
+            one.steps.close()
+        except (Overrun, Exception) as error:
+            self._report(one, f"does not end: {error}", error)
+        one.turn.left = 0  # Whatever still holds the CPU does nothing with it.
+
+    def _report(self, one: _Running, why: str, error: BaseException | None = None) -> None:
+        self.faults.append(Fault(one.turn.index, one.name, why, error))
+
+    def _is_stopped(self, cpu: int) -> bool:
+        machine: StartsCpus | Machine = self.machine
+        asks = getattr(machine, "is_stopped", None)
+        return bool(asks(cpu)) if asks else False
+
+    # The watch
+
+    def _begin(self, turn: Turn) -> None:
+        turn.late = turn.inside = False
+        self._now = turn
+        if self._watching:
+            signal.setitimer(signal.ITIMER_VIRTUAL, self._turn_s, self._turn_s)
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Watch turns by the processor time that they take; nothing is watched outside the main thread."""
+        main = threading.current_thread() is threading.main_thread()
+        if not self._turn_s or not main:
+            yield
+            return
+        before = signal.signal(signal.SIGVTALRM, self._ring)
+        self._watching = True
+        try:
+            yield
+        finally:
+            self._watching = False
+            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            signal.signal(signal.SIGVTALRM, before)
+
+    def _ring(self, number: int, frame: FrameType | None) -> None:
+        """Cut a turn: at once while the program computes, behind the operation while it does one."""
+        turn = self._now
+        if turn is not None and turn.inside:
+            turn.late = True
+        elif turn is not None:
+            raise Overrun(f"its turn does not end: {self._turn_s:g} s of computing")

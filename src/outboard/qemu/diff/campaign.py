@@ -1,0 +1,88 @@
+"""Random steps by the thousand on a machine and its model, until they differ."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from outboard.qemu.diff.compare import Difference, Pair
+from outboard.qemu.diff.draw import Draw
+from outboard.qemu.diff.sequences import SEGMENT, segment
+from outboard.qemu.diff.steps import Step
+from outboard.qemu.failure import QemuError
+from outboard.qemu.find import QemuBinary, find_qemus
+from outboard.qemu.live import OLDEST
+from outboard.spapr.flavours import FLAVOURS, QEMU_7_2, Flavour
+
+_NAME = re.compile(r"qemu-(\d+)\.(\d+)")
+
+
+def choose_qemu(path: Path | None = None) -> QemuBinary:
+    """Return the QEMU at a path, or the oldest one here whose controller is modelled. Raises QemuError."""
+    if path is None:
+        there = [binary for binary in find_qemus("ppc64") if binary.version >= OLDEST]
+        if not there:
+            raise QemuError("no qemu-system-ppc64 of version 7.2 or newer is here; install it, or give a path")
+        return there[0]
+    root = path.absolute().parents[2] if len(path.absolute().parents) > 3 else None
+    return QemuBinary.read(path, root if root and (root / "usr/share/qemu").is_dir() else None)
+
+
+def flavour_of(binary: QemuBinary) -> Flavour:
+    """Return whose answers the model has to give: the newest flavour of QEMU that is not newer than this one."""
+    known = [(tuple(map(int, found.groups())), name) for name in FLAVOURS if (found := _NAME.fullmatch(name))]
+    fitting = [name for version, name in sorted(known) if version <= binary.version]
+    return FLAVOURS[fitting[-1]] if fitting else QEMU_7_2
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a campaign is: its machine, seed, and how many steps. The same plan has the same steps."""
+
+    cpus: int = 1
+    mode: str = "dual"
+    vsmt: int = 1
+    seed: int = 0
+    count: int = 10000
+
+    def pair(self, binary: QemuBinary) -> Pair:
+        """Return the two that its steps are done to, not started yet."""
+        return Pair(binary, self.cpus, self.mode, self.vsmt, flavour=flavour_of(binary))
+
+
+class Outcome(NamedTuple):
+    """What came of a campaign.
+
+    steps: those of the segment that differs, from its start to the difference; before: those of the segment before it.
+    """
+
+    done: int
+    difference: Difference | None = None
+    steps: tuple[Step, ...] = ()
+    before: tuple[Step, ...] = ()
+
+
+class Campaign:
+    """Runs a plan on a pair that was started. progress: is told how many steps are done."""
+
+    def __init__(self, pair: Pair, plan: Plan, progress: Callable[[int], None] = lambda done: None) -> None:
+        self.pair = pair
+        self.plan = plan
+        self.progress = progress
+
+    def run(self) -> Outcome:
+        """Do the steps, until the two differ. Each segment of some thousand starts with a machine that was reset."""
+        plan = self.plan
+        draw = Draw(plan.seed, plan.cpus, plan.mode, plan.vsmt)
+        start = self.pair.done
+        before: list[Step] = []
+        while (done := self.pair.done - start) < plan.count:
+            steps = segment(draw, min(SEGMENT, plan.count - done))
+            if found := self.pair.run(steps):
+                return Outcome(self.pair.done - start, found, tuple(steps[: found.at + 1]), tuple(before))
+            before = steps
+            self.progress(self.pair.done - start)
+        return Outcome(self.pair.done - start)

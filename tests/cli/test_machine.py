@@ -1,0 +1,108 @@
+"""`outboard machine run`, `dtb`, `pic` as a user has them."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from outboard.spapr import fdt
+
+pytestmark = pytest.mark.alike
+
+
+def machine(*words, cwd=None):
+    """Run the command; return what it printed, as bytes, when it must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "outboard", "machine", *words], capture_output=True, cwd=cwd, timeout=60, check=False
+    )
+    return done.returncode, done.stdout, done.stderr.decode()
+
+
+def test_run_shows_the_screen_the_figures_and_the_way_of_one_interrupt(tmp_path):
+    shot = tmp_path / "screen.png"
+    code, said, errors = machine("run", "--size", "128x96", "--frames", "5", "--shot", str(shot))
+    text = said.decode()
+    assert code == 0 and not errors
+    assert shot.read_bytes().startswith(b"\x89PNG")
+    assert "2 CPUs, XIVE of ic-mode=dual, edu and gpu" in text and "5 frames" in text
+    assert "the screen shows what the guest drew, byte for byte" in text
+    words = [line.split(":")[0].strip() for line in text.split("from command to EOI")[1].splitlines()[1:]]
+    order = "GPU command,used ring,device,PQ,EAS,END,queue,presenter,IPB,line,accept,handler,EOI,CPPR".split(",")
+    assert [words.index(one) for one in order] == sorted(words.index(one) for one in order)
+
+
+def test_run_in_the_older_mode_as_json(tmp_path):
+    shot = tmp_path / "s.png"
+    words = ("--ic-mode", "dual", "--guest", "xics", "--cpus", "3", "--vsmt", "8", "--json", "--shot", str(shot))
+    code, said, _ = machine("run", "--size", "128x96", "--frames", "4", *words)
+    about = json.loads(said)
+    assert code == 0 and about["mode"] == "xics" and about["cpus"] == 3 and about["wrong"] == ""
+    assert about["interrupts"]["gpu control queue"] == 4 + 6 and about["spurious"] == 0
+    assert any(line.startswith("ICP: XIRR 0xff0013") for line in about["log"])
+
+
+def test_two_runs_say_the_same(tmp_path):
+    runs = []
+    for _ in range(2):
+        words = ("--size", "128x96", "--frames", "4", "--json", "--shot", str(tmp_path / "s.png"), "--seed", "5")
+        about = json.loads(machine("run", *words)[1])
+        del about["seconds"]
+        runs.append(about)
+    assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize(("words", "controller"), [((), "interrupt-controller"), (("--after-cas",), "60302031b0000")])
+def test_dtb(tmp_path, words, controller):
+    path = tmp_path / "machine.dtb"
+    assert machine("dtb", *words, str(path))[0] == 0
+    tree = fdt.unpack(path.read_bytes())
+    assert any(node.name.endswith(controller) for node in tree.children)
+    assert len([one for one in tree.find("/cpus").children if one.name.startswith("PowerPC")]) == 2
+    code, text, _ = machine("dtb", *words, "--text", "-")
+    assert code == 0 and text.startswith(b"/dts-v1/;") and controller.encode() in text
+    assert machine("dtb", *words, "-")[1] == path.read_bytes()
+
+
+@pytest.mark.parametrize(("mode", "first"), [("xive", "CPU[0000]:   QW"), ("xics", "CPU 0 XIRR=ff000000")])
+def test_pic(mode, first):
+    code, said, _ = machine("pic", "--guest", mode)
+    assert code == 0 and said.decode().startswith(first) and said.endswith(b"irqchip: emulated\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("run", "--ic-mode", "xics", "--guest", "xive"), "this machine offers xics, not xive; choose another ic-mode"),
+        (("run", "--shot", "/nowhere/s.png"), "--shot /nowhere/s.png: its folder does not exist"),
+        (("run", "--", "/no/such/backend", "{fd}"), "/no/such/backend: cannot be started: No such file or directory"),
+        (("run", "--", "/bin/true"), "/bin/true: write {socket} where the socket's path belongs"),
+        (("dtb", "/nowhere/machine.dtb"), "No such file or directory: '/nowhere/machine.dtb'"),
+        (("run", "--cpus", "0"), "'0' is no number of CPUs; this machine has 1 to 64"),
+        (("run", "--cpus", "64", "--vsmt", "512"), "needs 1 <= cpus"),
+        (("run", "--size", "32x32"), "scene balls needs 64x64 pixels, output 0 has 32x32"),
+        (("run", "--size", "16384x16384"), "no room for"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_sentence(tmp_path, words, says):
+    code, _, errors = machine(*words, cwd=tmp_path)
+    assert code == 2 and says in errors and "Traceback" not in errors
+
+
+def test_a_screen_that_is_wrong_is_exit_code_1(tmp_path, monkeypatch, capsys):
+    from outboard.cli.main import main
+    from outboard.machine.scenes import compare
+
+    monkeypatch.setattr(compare, "picture", lambda *_: compare.Difference("7 of 12288 pixels wrong"))
+    words = ["machine", "run", "--size", "128x96", "--frames", "1", "--shot", str(tmp_path / "s.png")]
+    assert main(words) == 1
+    assert "the screen is wrong: 7 of 12288 pixels wrong; look at" in capsys.readouterr().out
+
+
+def test_a_gpu_that_dies_is_said(tmp_path, monkeypatch, capsys):
+    from outboard.cli.main import main
+    from outboard.machine.pseries import virtio_gpu
+
+    monkeypatch.setattr(virtio_gpu.GpuBackend, "notify", lambda self, queue: self._fail(OSError("gone")))
+    assert main(["machine", "run", "--size", "128x96", "--shot", str(tmp_path / "s.png")]) == 2
+    assert "outboard: the GPU: the back-end: gone" in capsys.readouterr().err
