@@ -36,6 +36,8 @@ Result = TypeVar("Result")
 class DisplayServer:
     """Memory, rings and a display, in front of a back-end; use it in a `with` statement.
 
+    vmm: what a driver draws on. display: the reader of the GPU socket. backend: the program, if one was started.
+
     modes: sizes of the outputs, (0, 0) for one that is off. max_pixels: of all scanouts together; larger ones are
     refused, so that 16 bytes a pixel bound what a back-end can make this process keep. features: of the display
     protocol. ram_size: bytes. timeout_s: for every wait. observer: called for every message.
