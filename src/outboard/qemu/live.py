@@ -65,10 +65,10 @@ class Start:
 class LiveMachine:
     """A running machine, as a context manager.
 
-    binary: a qemu-system-ppc64, None for the newest there is. ic_mode, vsmt: None for what the machine type has. extra:
-    further words of the command line, devices for instance. logged: QEMU's log classes; traced: patterns of its trace
-    events; both come out of `log`. timeout: seconds without progress after which QEMU hangs. Raises QemuError, one
-    sentence, when QEMU is too old, dies or hangs.
+    binary: a qemu-system-ppc64, None for the newest there is. ic_mode: None for the machine type's. vsmt: distance
+    of the CPUs' ids; None for 1, as machine types have it since 4.2. extra: further words of the command line, devices
+    for instance. logged: QEMU's log classes; traced: patterns of its trace events; both come out of `log`. timeout:
+    seconds without progress after which QEMU hangs. Raises QemuError, one sentence, when it is too old, dies or hangs.
     """
 
     memory: LiveMemory
