@@ -51,7 +51,8 @@ def test_calls_of_papr():
     assert all(row.flags == 0 for row in papr.XICS_HCALLS)
     assert rows(papr.XICS_RTAS_CALLS) == RTAS
     assert rows([papr.RTAS_HCALL]) == [(0xF000, "H_RTAS", "cells", "")]
-    assert declared.enums(papr)["RtasStatus"] == {"SUCCESS": 0, "HARDWARE_ERROR": -1, "PARAMETER_ERROR": -3}
+    status = declared.enums(papr)["RtasStatus"]
+    assert (status["SUCCESS"], status["HARDWARE_ERROR"], status["PARAMETER_ERROR"]) == (0, -1, -3)
 
 
 def test_numbers_of_sources():
