@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from outboard.errors import LocalError
 from outboard.qemu import GpuDevice, Qemu, QemuBinary, QemuCommand, QemuError, find_qemu, kvm_problem, peers_dir
 from outboard.qemu.launch import halted_rom
+from outboard.qemu.qmp import Qmp
 from tests.peers import fetch
 from tests.qemu.conftest import wait_until
 
@@ -155,3 +158,16 @@ def test_events(qemu_10_x86: QemuBinary) -> None:
             vm.qmp.command("query-status")
     with pytest.raises(QemuError, match="the connection is closed"):
         vm.qmp.command("query-status")
+
+
+def test_an_event_before_the_greeting_asks_to_connect_again(tmp_path: Path) -> None:
+    """QEMU sends events of its start to who connects before it greets; `Qemu` then tries again."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "qmp.sock"))
+        listener.listen(1)
+        with ThreadPoolExecutor() as pool:
+            client = pool.submit(Qmp, tmp_path / "qmp.sock")
+            with listener.accept()[0] as qemu:
+                qemu.sendall(b'{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "RESUME"}\r\n')
+                with pytest.raises(ConnectionAbortedError, match="did not greet first"):
+                    client.result(30)

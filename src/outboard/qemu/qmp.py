@@ -43,8 +43,9 @@ class Qmp:
     def __init__(self, path: Path, timeout: float = 30) -> None:
         """Connect to the UNIX socket `path` and wait for the greeting.
 
-        timeout: seconds, here and for each command. Raises OSError when nobody listens, QemuError when
-        the greeting does not come.
+        timeout: seconds, here and for each command. Raises OSError when nobody listens, or when something
+        else comes first: QEMU sends an event of its start before the greeting to who connects just then, and
+        connecting again helps. QemuError when the greeting does not come.
         """
         self.timeout = timeout
         self.events: list[Event] = []
@@ -57,8 +58,11 @@ class Qmp:
             self._wait(f"greeting on {path}", self._client.connect(str(path)), timeout)
         except QemuError as error:
             self.close()
-            if isinstance(refused := getattr(error.__cause__, "exc", None), OSError):
-                raise refused from None
+            reason = getattr(error.__cause__, "exc", None)
+            if isinstance(reason, OSError):
+                raise reason from None
+            if type(reason).__name__ == "GreetingError":
+                raise ConnectionAbortedError(f"{path} did not greet first: {reason}") from None
             raise
         self._listener = asyncio.run_coroutine_threadsafe(self._listen(), self._loop)
 
