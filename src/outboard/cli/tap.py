@@ -61,7 +61,8 @@ def add(commands: Any) -> None:
 def write(text: str) -> None:
     """Print lines at once. When they cannot be printed any more the tap goes on: a VM depends on it."""
     try:
-        print(text, flush=True)
+        sys.stdout.write(f"{text}\n")  # one system call, however Python buffers
+        sys.stdout.flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
@@ -84,8 +85,8 @@ def run(options: argparse.Namespace) -> int:
 
     if options.pixels and options.pcapng is None:
         raise LocalError("tap: --pixels records pixels into a capture; name its file with --pcapng FILE")
-    report = Report(write, say, verbose=options.verbose, as_json=options.json, quiet=options.quiet)
     loop = Loop()
+    report = Report(write, say, loop.call_soon, verbose=options.verbose, as_json=options.json, quiet=options.quiet)
     tap = Tap(loop, options.listen, options.connect, report, once=options.once)
     capture = None
     try:
@@ -99,6 +100,7 @@ def run(options: argparse.Namespace) -> int:
         loop.run()
     finally:
         tap.close()
+        report.flush()
         loop.close()
         if capture:
             capture.close()

@@ -236,26 +236,30 @@ class Direction:
         return True
 
     def _pull_pipe(self) -> bool:
-        """Move bytes from the source into the pipe."""
+        """Move bytes from the source into the pipe and on, not for ever."""
         if self._pipe is None:
             self._pipe = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
             try:
                 fcntl.fcntl(self._pipe[1], fcntl.F_SETPIPE_SZ, PIPE)
             except OSError:
                 pass  # this user has many pipes: it stays small
-        try:
-            size = os.splice(self.source.fileno(), self._pipe[1], self._due, flags=os.SPLICE_F_NONBLOCK)
-        except BlockingIOError:
-            self._full = self._piped > 0
-            return False
-        except OSError:
-            self._splices = False  # no such system call here, or the source is broken: reading will tell
-            return True
-        if not size:
-            self._end_of_file()
-            return False
-        self._due -= size
-        self._piped += size
+        source, into = self.source.fileno(), self._pipe[1]
+        for _ in range(BURST):
+            try:
+                size = os.splice(source, into, self._due, flags=os.SPLICE_F_NONBLOCK)
+            except BlockingIOError:
+                self._full = self._piped > 0
+                return False
+            except OSError:
+                self._splices = False  # no such system call here, or the source is broken: reading will tell
+                return True
+            if not size:
+                self._end_of_file()
+                return False
+            self._due -= size
+            self._piped += size
+            if not self._due or self._out or not self._drain():
+                break
         if not self._due:
             self._done()
         return True
@@ -272,18 +276,34 @@ class Direction:
                 if sent < len(data):
                     self._out.appendleft((data[sent:], []))
                 self.moved += sent
-            while self._piped and not self._out:
+            if not self._out:
+                self._drain()
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._lose_target()
+        return self.moved > moved
+
+    def _drain(self) -> bool:
+        """Write what the pipe holds; false when the target takes no more."""
+        target = self.target.fileno()
+        try:
+            while self._piped:
                 assert self._pipe
-                sent = os.splice(self._pipe[0], self.target.fileno(), self._piped, flags=SPLICE_OUT)
+                sent = os.splice(self._pipe[0], target, self._piped, flags=SPLICE_OUT)
                 self._piped -= sent
                 self._full = False
                 self.moved += sent
         except BlockingIOError:
-            pass
+            return False
         except OSError:
-            self.broken = True
-            self.cut()
-        return self.moved > moved
+            self._lose_target()
+            return False
+        return True
+
+    def _lose_target(self) -> None:
+        self.broken = True
+        self.cut()
 
     # Ends
 

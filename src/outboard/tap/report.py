@@ -7,22 +7,30 @@ from collections.abc import Callable
 from outboard.tap.seen import Kind, Seen
 
 Write = Callable[[str], object]
+Later = Callable[[Callable[[], object]], object]
+UNTOLD_MAX = 64
+"""Messages that wait to be told, at most: one may keep a megabyte."""
 
 
 class Report:
     """Tells messages to `write`, a line at a time, and what is no message to `say`.
 
     verbose: all fields, and a checksum of long messages' data. as_json: objects in place of lines; quiet: neither.
-    messages, unknown: how many were seen.
+    later: makes a call when messages have been passed on; putting them in words can wait, a guest cannot. `flush` tells
+    what waits still. messages, unknown: how many were seen.
     """
 
-    def __init__(self, write: Write, say: Write, *, verbose: bool, as_json: bool, quiet: bool) -> None:
+    def __init__(
+        self, write: Write, say: Write, later: Later | None = None, *, verbose: bool, as_json: bool, quiet: bool
+    ) -> None:
         self.messages = 0
         self.unknown = 0
         self.quiet = quiet
         self.wants_data = verbose and not quiet
         self._write = write
         self._say = say
+        self._later = later
+        self._untold: list[tuple[Seen, int | None]] = []
         self._verbose = verbose
         self._render = self._object if as_json else self._lines
         self._began_ns: int | None = None
@@ -56,11 +64,23 @@ class Report:
 
     def note(self, words: str) -> None:
         """Say what is no message."""
+        self.flush()
         self._say(words)
 
+    def flush(self) -> None:
+        """Tell the messages that wait for it."""
+        untold, self._untold = self._untold, []
+        if untold:
+            self._write("\n".join(self._render(*one) for one in untold))
+
     def _tell(self, seen: Seen, checksum: int | None) -> None:
-        if not self.quiet:
-            self._write(self._render(seen, checksum))
+        if self.quiet:
+            return
+        self._untold.append((seen, checksum))
+        if self._later is None or len(self._untold) >= UNTOLD_MAX:
+            self.flush()
+        elif len(self._untold) == 1:
+            self._later(self.flush)
 
     def _seconds(self, seen: Seen) -> float:
         return (seen.when_ns - (self._began_ns or 0)) / 1e9
