@@ -70,7 +70,7 @@ class Figures:
     empty: int = 0
     spurious: int = 0
     stale: int = 0
-    pictures: list[Expected | None] = field(default_factory=list)
+    pictures: list[Expected | None] = field(default_factory=list, repr=False)
 
     @property
     def picture(self) -> Expected | None:
