@@ -17,6 +17,7 @@ ROOMS = {
     "virtio": "spec guest",
     "vhost_user": "spec",
     "gpu": "spec guest virtio",
+    "blk": "spec guest virtio",
     "input": "spec guest",
     "display": "spec",
     "xive": "spec guest",
@@ -25,9 +26,9 @@ ROOMS = {
     "pnv": "spec guest xive",
     "host": "",
     "aio": "host",
-    "block": "spec aio",
+    "block": "spec host aio",
     "viewers": "spec display input host",
-    "backend": "spec guest virtio vhost_user gpu input display host viewers",
+    "backend": "spec guest virtio vhost_user gpu blk input display host aio block viewers",
     "frontend": "spec guest virtio vhost_user display host viewers",
     "machine": "spec guest virtio vhost_user gpu input display xive xics spapr pnv block aio host viewers frontend",
     "qemu": "spec guest xive xics spapr host machine",
@@ -41,14 +42,15 @@ ROOTS = {"errors", "trace", "__init__"}  # these import no room at all
 
 # A face offers what users look for in its room but another holds: imported in a function only, so it costs nothing.
 FACES = {
+    "blk/__init__.py": {"backend"},
     "gpu/__init__.py": {"backend"},
     "display/__init__.py": {"frontend"},
-    "__init__.py": {"display", "gpu", "spapr", "virtio"},
+    "__init__.py": {"blk", "display", "gpu", "spapr", "virtio"},
 }
 NAMES = {"__version__", "core"}  # what the package itself says of itself, to any room
 
 # Rooms that open no file, socket or thread and read no clock, and the modules that would.
-PURE = "layout spec guest virtio vhost_user gpu input display xive xics spapr pnv".split()
+PURE = "layout spec guest virtio vhost_user gpu blk input display xive xics spapr pnv".split()
 IMPURE = set(
     "_thread asyncio concurrent fcntl logging mmap multiprocessing open() os pathlib posix select selectors signal "
     "socket socketserver subprocess tempfile threading time".split()

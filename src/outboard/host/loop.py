@@ -10,12 +10,48 @@ import select
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
 EDGE = select.EPOLLET
 
 Handler = Callable[[], object]
+OnBug = Callable[[Exception], object]
+
+
+class Cancellable(Protocol):
+    """A call that waits for its time."""
+
+    def cancel(self) -> None:
+        """Never make the call."""
+
+
+class Handlers(Protocol):
+    """What code that serves fds asks of whoever runs it: a `Loop`, an AioContext, or what belongs to one device there.
+
+    Words and rules are those of `Loop`.
+    """
+
+    on_bug: OnBug | None
+
+    def add(self, fd: int, events: int, handler: Handler) -> None:
+        """Call `handler` when `fd` is ready. Raises OSError when the fd cannot be waited for."""
+
+    def change(self, fd: int, events: int) -> None:
+        """Wait for other events on an fd that was added."""
+
+    def remove(self, fd: int) -> None:
+        """Stop waiting for an fd; do this before closing it. Unknown fds are ignored."""
+
+    def call_soon(self, call: Handler) -> None:
+        """Make a call in the next round. Safe from the own thread only."""
+
+    def call_threadsafe(self, call: Handler) -> None:
+        """Make a call in the thread that runs this; safe from any thread."""
+
+    def call_later(self, seconds: float, call: Handler) -> Cancellable:
+        """Make a call after a delay."""
 
 
 class Timer:
@@ -37,7 +73,7 @@ class Loop:
     """
 
     def __init__(self) -> None:
-        self.on_bug: Callable[[Exception], object] | None = None
+        self.on_bug: OnBug | None = None
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
         self._soon: deque[Handler] = deque()
