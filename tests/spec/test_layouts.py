@@ -9,7 +9,7 @@ from dissect.cstruct import cstruct
 
 from outboard.errors import ProtocolError
 from outboard.layout import Layout
-from outboard.spec import vhost_user, vhost_user_gpu, virtio, virtio_gpu
+from outboard.spec import vhost_user, vhost_user_gpu, virtio, virtio_blk, virtio_gpu
 from tests.vectors import layouts
 from tests.vectors.numbers import RING_BYTES
 
@@ -18,6 +18,7 @@ DOCUMENTS = [
     (vhost_user, layouts.CONTROL, layouts.CONTROL_C, NATIVE),
     (vhost_user_gpu, layouts.DISPLAY, layouts.DISPLAY_C, NATIVE),
     (virtio, layouts.RING, layouts.RING_C, "<"),
+    (virtio_blk, layouts.BLOCK, layouts.BLOCK_C, "<"),
     (virtio_gpu, layouts.GPU, layouts.GPU_C, "<"),
 ]
 EVERY = [

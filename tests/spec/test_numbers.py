@@ -2,7 +2,7 @@
 
 import pytest
 
-from outboard.spec import vhost_user, vhost_user_gpu, virtio, virtio_gpu
+from outboard.spec import vhost_user, vhost_user_gpu, virtio, virtio_blk, virtio_gpu
 from tests.vectors import numbers
 
 
@@ -19,6 +19,9 @@ from tests.vectors import numbers
         pytest.param(virtio_gpu.Cmd, numbers.COMMANDS, id="commands"),
         pytest.param(virtio_gpu.Resp, numbers.RESPONSES, id="responses"),
         pytest.param(virtio_gpu.Format, numbers.FORMATS, id="formats"),
+        pytest.param(virtio_blk.Feature, numbers.BLOCK_FEATURES, id="block features"),
+        pytest.param(virtio_blk.Type, numbers.BLOCK_TYPES, id="block requests"),
+        pytest.param(virtio_blk.Status, {"OK": 0, "IOERR": 1, "UNSUPP": 2}, id="block statuses"),
         pytest.param(virtio.DescFlag, {"NEXT": 1, "WRITE": 2, "INDIRECT": 4}, id="descriptor flags"),
         pytest.param(virtio_gpu.HdrFlag, {"FENCE": 1, "INFO_RING_IDX": 2}, id="header flags"),
         pytest.param(virtio_gpu.BlobMem, {"GUEST": 1, "HOST3D": 2, "HOST3D_GUEST": 3}, id="blob memory"),
@@ -83,3 +86,20 @@ def test_the_commands_have_the_document_s_sizes(table):
 
 def test_every_command_of_the_document_is_served_once():
     assert set(map(int, [*virtio_gpu.COMMANDS, *virtio_gpu.CURSOR_COMMANDS])) == set(numbers.COMMAND_SIZES)
+
+
+@pytest.mark.parametrize(("queue_size", "size"), [(1, 64), (3, 64), (4, 128), (64, 1088), (128, 2112), (1024, 16448)])
+def test_the_regions_of_an_inflight_area_lie_as_other_back_ends_lay_them_out(queue_size, size):
+    assert vhost_user.inflight_region_size(queue_size) == size
+    assert (vhost_user.INFLIGHT_VERSION, vhost_user.INFLIGHT_ALIGN) == (1, 64)
+
+
+def test_a_disk_s_units_are_the_document_s():
+    assert (virtio_blk.DEVICE_ID, virtio_blk.SECTOR, 1 << virtio_blk.SECTOR_BITS) == (2, 512, 512)
+    assert (virtio_blk.ID_BYTES, virtio_blk.UNMAP) == (20, 1)
+    assert {int(number): int(row.type) for number, row in virtio_blk.REQUESTS.items()} == {
+        number: number for number in (0, 1, 4, 8, 11, 13)
+    }
+    needs = {int(row.type): int(row.feature) for row in virtio_blk.REQUESTS.values() if row.feature}
+    assert needs == {11: 0x2000, 13: 0x4000}
+    assert {int(row.type) for row in virtio_blk.REQUESTS.values() if row.changes} == {1, 11, 13}

@@ -10,7 +10,7 @@ def test_nothing_is_declared_that_the_tables_lack():
     assert set(declared.public(papr)) == {
         *(*table.ENUMS, *table.NUMBERS, *ranges),
         *("Hcall", "LisnRange", "LISN_SPACE", "XIVE_HCALLS"),
-        *("XICS_HCALLS", "RTAS_HCALL", "RtasCall", "XICS_RTAS_CALLS", "TCE_HCALLS"),
+        *("XICS_HCALLS", "RTAS_HCALL", "RtasCall", "XICS_RTAS_CALLS", "TCE_HCALLS", "CPU_HCALLS"),
         *("EVENT_RTAS_CALLS", "CPU_RTAS_CALLS", "PCI_RTAS_CALLS"),
     }
 
@@ -29,6 +29,11 @@ def test_hypercalls_are_the_document_s():
 def test_hypercalls_of_dma_are_the_document_s():
     rows = [(row.opcode, row.name, len(row.arguments), len(row.results)) for row in papr.TCE_HCALLS]
     assert rows == table.TCE_HCALLS
+
+
+def test_hypercalls_of_cpus_are_the_document_s():
+    rows = [(row.opcode, row.name, len(row.arguments), len(row.results)) for row in papr.CPU_HCALLS]
+    assert rows == table.CPU_HCALLS
 
 
 def test_interrupt_numbers_are_the_document_s():

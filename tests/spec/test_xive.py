@@ -9,8 +9,9 @@ from tests.vectors import xive_layouts as table
 
 STRUCTURES = pytest.mark.parametrize("name", table.WORDS)
 REST = {
-    *("ACCESS", "EOI", "ESB_LOADS", "ESB_SHIFTS", "ESB_STORES", "EQ_SIZES", "EXCEPTION", "EsbRange", "RAW_SIZES"),
-    *("TCTX_RESET", "TIMA_OPS", "TRIGGER", "TWO_PAGES", "TimaOp", "TimaOpRow", "ipb_bit", "pipr_of"),
+    *("ACCESS", "EOI", "ESB_LOADS", "ESB_SHIFTS", "ESB_STORES", "EQ_SIZES", "EXCEPTION", "EsbRange", "POOL_MORE"),
+    *("RAW_SIZES", "TCTX_RESET", "TIMA_OPS", "TIMA_PULL_PHYS", "TRIGGER", "TWO_PAGES", "TimaOp", "TimaOpRow"),
+    *("ipb_bit", "pipr_of"),
 }
 """What is neither a structure nor a number nor an enumeration of the tables; each has a test of its own here."""
 
@@ -92,13 +93,18 @@ def test_access_maps_are_the_document_s(letters, masks):
 
 
 def test_special_operations_are_the_document_s_in_its_order():
-    rows = [(row.op.name, row.view, row.offset, row.sizes, "store" if row.store else "load") for row in xive.TIMA_OPS]
-    assert rows == table.TIMA_OPS
-    assert {row.op for row in xive.TIMA_OPS} == set(xive.TimaOp) - {xive.TimaOp.NONE}
+    every = (*xive.TIMA_OPS, xive.TIMA_PULL_PHYS)
+    rows = [(row.op.name, row.view, row.offset, row.sizes, "store" if row.store else "load") for row in every]
+    assert rows == [*table.TIMA_OPS, table.TIMA_OP_OF_10]
+    assert {row.op for row in every} == set(xive.TimaOp) - {xive.TimaOp.NONE}
+
+
+def test_bytes_of_pool_that_10_has_besides():
+    assert xive.POOL_MORE == (5, 6)
 
 
 def test_what_a_row_does_is_said():
-    assert all(row.does for row in (*xive.TIMA_OPS, *xive.ESB_LOADS, *xive.ESB_STORES))
+    assert all(row.does for row in (*xive.TIMA_OPS, xive.TIMA_PULL_PHYS, *xive.ESB_LOADS, *xive.ESB_STORES))
 
 
 def test_priorities_have_their_bits():

@@ -1,7 +1,8 @@
 """Sizes and offsets of every structure on the wire, and its C declaration.
 
-Sources: QEMU docs/interop/vhost-user (control socket), docs/interop/vhost-user-gpu (GPU socket), VIRTIO-1.2 2.7 and 5.7
-(virtqueues). Structures are packed. The declarations are a second reading of the same documents for dissect.cstruct.
+Sources: QEMU docs/interop/vhost-user (control socket), docs/interop/vhost-user-gpu (GPU socket), VIRTIO-1.2 2.7
+(virtqueues), 5.2 (block), 5.7 (GPU). Structures are packed. The declarations are a second reading of the same documents
+for dissect.cstruct.
 """
 
 CONTROL = {
@@ -14,7 +15,9 @@ CONTROL = {
     "SingleRegion": (40, {"padding": 0, "region": 8, "region.guest_addr": 8, "region.mmap_offset": 32}),
     "ConfigSpace": (12, {"offset": 0, "length": 4, "flags": 8}),
     "LogArea": (16, {"log_size": 0, "log_offset": 8}),
-    "Inflight": (20, {"mmap_size": 0, "mmap_offset": 8, "num_queues": 16, "queue_size": 18}),
+    "Inflight": (24, {"mmap_size": 0, "mmap_offset": 8, "num_queues": 16, "queue_size": 18, "padding": 20}),
+    "DescStateSplit": (16, {"inflight": 0, "padding": 1, "next": 6, "counter": 8}),
+    "QueueRegionSplit": (16, {"features": 0, "version": 8, "desc_num": 10, "last_batch_head": 12, "used_idx": 14}),
     "Iotlb": (26, {"iova": 0, "size": 8, "user_addr": 16, "perm": 24, "type": 25}),
     "DeviceState": (8, {"direction": 0, "phase": 4}),
     "VringArea": (24, {"vring": 0, "size": 8, "offset": 16}),
@@ -33,7 +36,9 @@ struct MemTable { uint32 nregions; uint32 padding; };
 struct SingleRegion { uint64 padding; struct MemoryRegion region; };
 struct ConfigSpace { uint32 offset; uint32 length; uint32 flags; };
 struct LogArea { uint64 log_size; uint64 log_offset; };
-struct Inflight { uint64 mmap_size; uint64 mmap_offset; uint16 num_queues; uint16 queue_size; };
+struct Inflight { uint64 mmap_size; uint64 mmap_offset; uint16 num_queues; uint16 queue_size; uint32 padding; };
+struct DescStateSplit { uint8 inflight; char padding[5]; uint16 next; uint64 counter; };
+struct QueueRegionSplit { uint64 features; uint16 version; uint16 desc_num; uint16 last_batch_head; uint16 used_idx; };
 struct Iotlb { uint64 iova; uint64 size; uint64 user_addr; uint8 perm; uint8 type; };
 struct DeviceState { uint32 direction; uint32 phase; };
 struct VringArea { uint64 vring; uint64 size; uint64 offset; };
@@ -95,6 +100,52 @@ struct Desc { uint64 addr; uint32 len; uint16 flags; uint16 next; };
 struct AvailHeader { uint16 flags; uint16 idx; };
 struct UsedHeader { uint16 flags; uint16 idx; };
 struct UsedElem { uint32 id; uint32 len; };
+"""
+
+BLOCK = {
+    "Geometry": (4, {"cylinders": 0, "heads": 2, "sectors": 3}),
+    "Topology": (8, {"physical_block_exp": 0, "alignment_offset": 1, "min_io_size": 2, "opt_io_size": 4}),
+    "Config": (
+        72,
+        {
+            "capacity": 0,
+            "size_max": 8,
+            "seg_max": 12,
+            "geometry": 16,
+            "blk_size": 20,
+            "topology": 24,
+            "writeback": 32,
+            "unused0": 33,
+            "num_queues": 34,
+            "max_discard_sectors": 36,
+            "max_discard_seg": 40,
+            "discard_sector_alignment": 44,
+            "max_write_zeroes_sectors": 48,
+            "max_write_zeroes_seg": 52,
+            "write_zeroes_may_unmap": 56,
+            "unused1": 57,
+            "max_secure_erase_sectors": 60,
+            "max_secure_erase_seg": 64,
+            "secure_erase_sector_alignment": 68,
+        },
+    ),
+    "ReqHeader": (16, {"type": 0, "reserved": 4, "sector": 8}),
+    "DiscardWriteZeroes": (16, {"sector": 0, "num_sectors": 8, "flags": 12}),
+}
+
+BLOCK_C = """
+struct Geometry { uint16 cylinders; uint8 heads; uint8 sectors; };
+struct Topology { uint8 physical_block_exp; uint8 alignment_offset; uint16 min_io_size; uint32 opt_io_size; };
+struct Config {
+    uint64 capacity; uint32 size_max; uint32 seg_max; struct Geometry geometry; uint32 blk_size;
+    struct Topology topology;
+    uint8 writeback; uint8 unused0; uint16 num_queues; uint32 max_discard_sectors; uint32 max_discard_seg;
+    uint32 discard_sector_alignment; uint32 max_write_zeroes_sectors; uint32 max_write_zeroes_seg;
+    uint8 write_zeroes_may_unmap; uint8 unused1[3]; uint32 max_secure_erase_sectors; uint32 max_secure_erase_seg;
+    uint32 secure_erase_sector_alignment;
+};
+struct ReqHeader { uint32 type; uint32 reserved; uint64 sector; };
+struct DiscardWriteZeroes { uint64 sector; uint32 num_sectors; uint32 flags; };
 """
 
 GPU = {

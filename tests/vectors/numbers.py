@@ -159,6 +159,34 @@ VIRTIO_FEATURES = {  # masks
 
 GPU_FEATURES = {"VIRGL": 1, "EDID": 2, "RESOURCE_UUID": 4, "RESOURCE_BLOB": 8, "CONTEXT_INIT": 16}  # masks
 
+BLOCK_FEATURES = {
+    "SIZE_MAX": 0x2,
+    "SEG_MAX": 0x4,
+    "GEOMETRY": 0x10,
+    "RO": 0x20,
+    "BLK_SIZE": 0x40,
+    "FLUSH": 0x200,
+    "TOPOLOGY": 0x400,
+    "CONFIG_WCE": 0x800,
+    "MQ": 0x1000,
+    "DISCARD": 0x2000,
+    "WRITE_ZEROES": 0x4000,
+    "LIFETIME": 0x8000,
+    "SECURE_ERASE": 0x10000,
+    "ZONED": 0x20000,
+}  # masks
+
+BLOCK_TYPES = {
+    "IN": 0,
+    "OUT": 1,
+    "FLUSH": 4,
+    "GET_ID": 8,
+    "GET_LIFETIME": 10,
+    "DISCARD": 11,
+    "WRITE_ZEROES": 13,
+    "SECURE_ERASE": 14,
+}
+
 COMMANDS = {
     "GET_DISPLAY_INFO": 0x100,
     "RESOURCE_CREATE_2D": 0x101,

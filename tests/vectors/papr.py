@@ -47,6 +47,12 @@ TCE_HCALLS = [
     (0x13C, "H_PUT_TCE_INDIRECT", 4, 0),
 ]
 
+CPU_HCALLS = [
+    (0xE0, "H_CEDE", 0, 0),
+    (0xE4, "H_CONFER", 2, 0),
+    (0xE8, "H_PROD", 1, 0),
+]
+
 # Name, first, last, whether its input is a level.
 LISNS = [
     ("IPIS", 0x0000, 0x0FFF, False),

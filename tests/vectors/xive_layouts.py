@@ -155,11 +155,14 @@ XIVE_NUMBERS = {
     "NSR_EO": 0x80,
     "NSR_HE_PHYS": 0x80,
     "NSR_HE": 0xC0,
+    "NSR_HE_POOL": 0x40,
+    "NSR_GROUP": 0x3F,
     "PRIORITY_MAX": 7,
     "PRIORITY_NONE": 0xFF,
     "TIMA_SIZE": 0x40000,
     "TIMA_OFFSET_MASK": 0xFFF,
     "TIMA_SPECIAL": 0x800,
+    "TIMA_REPEATS": 16,
 }
 
 # First and last offsets.
@@ -213,6 +216,8 @@ TIMA_OPS = [
     ("ACCEPT_HV", 1, 0x830, (2,), "load"),
     ("PULL_POOL_CTX", 1, 0x828, (4, 8), "load"),
 ]
+# The one that QEMU 10.0 has besides.
+TIMA_OP_OF_10 = ("PULL_PHYS_CTX", 1, 0x838, (1,), "load")
 
 # Priority: its bit in an IPB.
 IPB_BITS = {0: 0x80, 1: 0x40, 2: 0x20, 3: 0x10, 4: 0x08, 5: 0x04, 6: 0x02, 7: 0x01, 8: 0, 9: 0, 254: 0, 255: 0}

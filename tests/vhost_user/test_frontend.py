@@ -3,7 +3,16 @@
 import pytest
 
 from outboard.errors import LocalError, ProtocolError
-from outboard.spec.vhost_user import U64, ConfigSpace, MemoryRegion, MemTable, ProtocolFeature, Req, VringState
+from outboard.spec.vhost_user import (
+    U64,
+    ConfigSpace,
+    Inflight,
+    MemoryRegion,
+    MemTable,
+    ProtocolFeature,
+    Req,
+    VringState,
+)
 from outboard.vhost_user.frontend import Frontend, Message, Reply
 
 REGION = MemoryRegion(0x4000_0000, 64 << 20, 0x7F00_0000_0000, 0)
@@ -84,14 +93,24 @@ REQUESTS = {
     "SET_VRING_ENABLE": (lambda f: f.set_vring_enable(0, True), "12000000 01000000 08000000 · 00000000 01000000", ()),
     "GET_VRING_BASE": (lambda f: f.get_vring_base(0), "0b000000 01000000 08000000 · 00000000 00000000", ()),
     "RESET_DEVICE": (lambda f: f.get(Req.RESET_DEVICE), "22000000 01000000 00000000", ()),
+    "GET_INFLIGHT_FD, as large as QEMU's": (
+        lambda f: f.get_inflight_fd(2, 128),
+        "1f000000 01000000 18000000 · 0000000000000000 0000000000000000 0200 8000 00000000",
+        (),
+    ),
+    "SET_INFLIGHT_FD": (
+        lambda f: f.set_inflight_fd(Inflight(0x1000, 0x40, 2, 128), 9),
+        "20000000 01000000 18000000 · 0010000000000000 4000000000000000 0200 8000 00000000",
+        (9,),
+    ),
 }
 
 
 @pytest.mark.parametrize("name", REQUESTS)
 def test_requests_have_the_bytes_of_the_document(name):
     compose, text, fds = REQUESTS[name]
-    all_features = MQ_REPLY_ACK_CONFIG | ProtocolFeature.CONFIGURE_MEM_SLOTS | ProtocolFeature.RESET_DEVICE
-    assert compose(negotiated(all_features)) == Message(octets(text), fds)
+    others = ProtocolFeature.CONFIGURE_MEM_SLOTS | ProtocolFeature.RESET_DEVICE | ProtocolFeature.INFLIGHT_SHMFD
+    assert compose(negotiated(MQ_REPLY_ACK_CONFIG | others)) == Message(octets(text), fds)
 
 
 FEATURES_REPLY = octets("01000000 05000000 08000000 · 0000007501000000")
@@ -161,6 +180,15 @@ def test_fds_that_come_with_a_reply_are_given_back_at_the_end():
     frontend.get(Req.GET_FEATURES)
     frontend.receive(FEATURES_REPLY, [5, 6])
     assert frontend.close() == [5, 6]
+    assert frontend.close() == []
+
+
+def test_the_fd_of_an_inflight_area_belongs_to_its_reply():
+    frontend = negotiated(ProtocolFeature.INFLIGHT_SHMFD)
+    frontend.get_inflight_fd(1, 8)
+    text = "1f000000 05000000 18000000 · d000000000000000 0000000000000000 0100 0800 00000000"
+    (reply,) = frontend.receive(octets(text), [7])
+    assert reply == Reply(Req.GET_INFLIGHT_FD, Inflight(0xD0, 0, 1, 8), b"", (7,))
     assert frontend.close() == []
 
 

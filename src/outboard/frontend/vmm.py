@@ -1,34 +1,25 @@
-"""A virtual machine monitor in miniature: guest memory, virtqueues and a display, in front of a GPU back-end.
+"""A virtual machine monitor in miniature: a machine with a display, in front of a GPU back-end.
 
-Source: QEMU docs/interop/vhost-user, "Starting and stopping rings", "Memory access"; docs/interop/vhost-user-gpu.
-The order of messages is QEMU 7.2's: at device creation in `negotiate`, at DRIVER_OK in `start`.
+Source: QEMU docs/interop/vhost-user-gpu; what all devices have in common is `front_end`'s.
 
-Modelled: one or several regions, SET_MEM_TABLE and ADD_MEM_REG, stop and resume, reset, new call fds at any time, the
-back-end's own channel, display events. Not modelled: an IOMMU, migration.
+Modelled: the GPU socket, a new one at every start, display events. Not modelled: see `front_end`.
 """
 
-import os
-import select
 import socket
-import time
-from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Self
+from collections.abc import Sequence
 
-from outboard.errors import LocalError, ProtocolError, WaitTimeout
-from outboard.frontend.channel import Channel
+from outboard.errors import LocalError
+from outboard.frontend import front_end
 from outboard.frontend.config_space import ConfigSpace
-from outboard.frontend.control import Control, Observer
+from outboard.frontend.control import Observer
 from outboard.frontend.display_reader import DisplayReader, check_mode
+from outboard.frontend.front_end import FrontEnd
 from outboard.frontend.ram import GuestRam
-from outboard.frontend.ring import Ring, eventfd, take
-from outboard.spec.vhost_user import F_PROTOCOL_FEATURES, MemoryRegion, ProtocolFeature, Req
-from outboard.spec.virtio import Feature
+from outboard.spec.vhost_user import ProtocolFeature
 from outboard.spec.virtio_gpu import Config
 from outboard.spec.virtio_gpu import Feature as GpuFeature
-from outboard.vhost_user.frontend import Frontend, Message
 
-FEATURES = F_PROTOCOL_FEATURES | Feature.VERSION_1 | Feature.INDIRECT_DESC | Feature.EVENT_IDX | GpuFeature.EDID
+FEATURES = front_end.FEATURES | GpuFeature.EDID
 """Virtio features that are acknowledged when offered, by default."""
 PROTOCOL_FEATURES = (
     ProtocolFeature.MQ
@@ -40,13 +31,11 @@ PROTOCOL_FEATURES = (
 )
 
 
-class Vmm:
+class Vmm(FrontEnd):
     """A machine with one GPU. Use: `connect`, `negotiate`, `start`; then queues by `rings`, or a driver on top.
 
-    ram: the guest's memory, owned. queue_sizes: of the control and the cursor queue. features, protocol_features: what
-    is acknowledged when offered. mem_slots: add regions one by one, if CONFIGURE_MEM_SLOTS is offered, instead of by
-    SET_MEM_TABLE. ack_all: ask for an acknowledgement of every request. timeout_s: for every wait by default.
-    observer: called for every message of the control socket.
+    display: what the GPU's outputs are shown on, owned; it is served whenever the machine waits. queue_sizes: of the
+    control and the cursor queue. The rest: see `FrontEnd`.
     """
 
     def __init__(
@@ -62,81 +51,33 @@ class Vmm:
         timeout_s: float = 5.0,
         observer: Observer | None = None,
     ) -> None:
+        super().__init__(
+            ram,
+            queue_sizes,
+            features=features,
+            protocol_features=protocol_features,
+            mem_slots=mem_slots,
+            ack_all=ack_all,
+            timeout_s=timeout_s,
+            observer=observer,
+        )
         self.display = display
-        self.ram = ram or GuestRam()
-        self.timeout_s = timeout_s
-        self.running = False
-        self.session = Frontend(ack_all)
-        self._features = features
-        self._protocol_features = protocol_features
-        self._mem_slots = mem_slots
-        self._control: Control | None = None
-        self._observer = observer
-        self._channel: Channel | None = None
         self.config_space = ConfigSpace()
-        self._added: list[MemoryRegion] = []
-        self.rings = [Ring(self.ram, size) for size in queue_sizes]
 
     @property
-    def control(self) -> Control:
-        """The control socket. Raises LocalError before `connect`."""
-        if self._control is None:
-            raise LocalError("not connected to a back-end")
-        return self._control
+    def display(self) -> DisplayReader:
+        """What the GPU's outputs are shown on; another one is given a GPU socket by the caller."""
+        return self._display
 
-    # Control
+    @display.setter
+    def display(self, display: DisplayReader) -> None:
+        self._display = self._served = display
 
-    def connect(self, path: str | os.PathLike[str]) -> None:
-        """Connect to a back-end's UNIX socket, once it listens. Raises WaitTimeout when it does not in time."""
-        end = time.monotonic() + self.timeout_s
-        while True:
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                sock.connect(os.fspath(path))
-                return self.attach(sock)
-            except (FileNotFoundError, ConnectionRefusedError) as error:
-                sock.close()
-                if time.monotonic() > end:
-                    raise WaitTimeout(f"nobody listens on {path}") from error
-                time.sleep(0.001)
-
-    def attach(self, sock: socket.socket) -> None:
-        """Take a connected control socket; the machine owns it now."""
-        if self._control:
-            raise LocalError("connected already")
-        self._control = Control(sock, self.session, self._wait_readable, self._observer)
-
-    def tell(self, message: Message) -> None:
-        """Send a request and wait for its acknowledgement, if it asks for one."""
-        self.control.tell(message, self.timeout_s)
-
-    def get(self, req: Req) -> int:
-        """Send a request without payload; return the u64 it is answered with."""
-        return self.control.ask(self.session.get(req), self.timeout_s).value
-
-    def negotiate(self) -> None:
-        """Do what QEMU does when it creates the device; nothing runs yet.
-
-        Raises LocalError when the back-end lacks what the device cannot do without.
-        """
-        session = self.session
-        if not self.get(Req.GET_FEATURES) & F_PROTOCOL_FEATURES:
-            raise LocalError("the back-end does not offer protocol features")
-        self.tell(session.set_protocol_features(self.get(Req.GET_PROTOCOL_FEATURES) & self._protocol_features))
-        if session.protocol_features & ProtocolFeature.MQ and self.get(Req.GET_QUEUE_NUM) < len(self.rings):
-            raise LocalError("the back-end has too few queues")
-        if session.protocol_features & ProtocolFeature.CONFIGURE_MEM_SLOTS:
-            self.get(Req.GET_MAX_MEM_SLOTS)
-        if session.protocol_features & ProtocolFeature.BACKEND_REQ:
-            self._open_channel()
-        self.tell(session.get(Req.SET_OWNER))
-        for index, ring in enumerate(self.rings):
-            self.tell(session.set_vring_fd(Req.SET_VRING_CALL, index, ring.call_fd))
-            self.tell(session.set_vring_fd(Req.SET_VRING_ERR, index, ring.err_fd))
+    # The config space
 
     def read_config(self, offset: int = 0, length: int = Config.sizeof) -> bytes:
         """Return bytes of the config space; empty when the back-end refuses."""
-        return self.control.ask(self.session.get_config(offset, length), self.timeout_s).tail
+        return super().read_config(offset, length)
 
     def device_config(self) -> Config:
         """Return the whole config space as the back-end has it. Raises ProtocolError when it refuses."""
@@ -151,7 +92,7 @@ class Vmm:
 
         The back-end is told, as by QEMU. Raises LocalError for a write that leaves the config space.
         """
-        self.tell(self.session.set_config(0, self.config_space.write(offset, data)))
+        super().write_config(0, self.config_space.write(offset, data))
 
     def resize(self, scanout_id: int, width: int, height: int) -> None:
         """Change the size that an output's display wants, 0 x 0 unplugs it; the guest is interrupted and asks again.
@@ -164,184 +105,26 @@ class Vmm:
         self.display.modes[scanout_id] = (width, height)
         self.config_space.display_changed()
 
-    def _open_channel(self) -> None:
-        """Hand one end of the back-end's channel over."""
-        ours, theirs = socket.socketpair()
-        self._channel = Channel(ours, self.config_space.interrupt, self._observer)
-        with theirs:
-            self.tell(self.session.set_backend_req_fd(theirs.fileno()))
+    def _config_changed(self) -> None:
+        self.config_space.interrupt()
 
-    # Start and stop
+    # The display
 
-    def start(self) -> None:
-        """Start the device with empty rings, as at DRIVER_OK, with a GPU socket of its own."""
-        self.session.features = self.session.features_offered & self._features
-        for ring in self.rings:
-            ring.clear(bool(self.session.features & Feature.EVENT_IDX))
-        self._run()
-
-    def resume(self) -> None:
-        """Go on after `stop`: the rings as they are, from the index that the back-end returned."""
-        self._run()
-
-    def _run(self) -> None:
-        self._connect_display()
-        for index in range(len(self.rings)):
-            self.replace_call_fd(index)
-        self.tell(self.session.set_features(self.session.features_offered & self._features))
-        self.send_memory()
-        for index, ring in enumerate(self.rings):
-            self._place(index, ring)
-        for index in range(len(self.rings)):
-            self.tell(self.session.set_vring_enable(index, True))
-        for index in range(len(self.rings)):
-            self.replace_call_fd(index)
-        self.get(Req.GET_FEATURES)  # A barrier: all before it has been done.
-        self.running = True
-
-    def _connect_display(self) -> None:
+    def _before_run(self) -> None:
         """Hand one end of a new GPU socket over, blocking as it is; the display serves the other before that."""
         ours, theirs = socket.socketpair()
         self.display.attach(ours)
         with theirs:
             self.tell(self.session.gpu_set_socket(theirs.fileno()))
 
-    def send_memory(self) -> None:
-        """Tell the back-end of all regions: those it does not know yet, or a new table."""
-        session, regions = self.session, self.ram.descriptions()
-        if self._mem_slots and session.protocol_features & ProtocolFeature.CONFIGURE_MEM_SLOTS:
-            for region in regions:
-                if region not in self._added:
-                    self.tell(session.add_mem_reg(region, self.ram.fd))
-                    self._added.append(region)
-        else:
-            self.tell(session.set_mem_table(regions, [self.ram.fd] * len(regions)))
-
-    def forget_memory(self, region: MemoryRegion) -> None:
-        """Tell the back-end to unmap one region (REM_MEM_REG); the next `send_memory` adds it again."""
-        self.tell(self.session.rem_mem_reg(region))
-        self._added = [one for one in self._added if one != region]
-
-    def _place(self, index: int, ring: Ring) -> None:
-        user_addr, layout, session = self.ram.user_addr(ring.guest_addr), ring.layout, self.session
-        self.tell(session.set_vring_num(index, layout.size))
-        self.tell(session.set_vring_base(index, ring.base))
-        parts = (user_addr + layout.desc, user_addr + layout.avail, user_addr + layout.used)
-        self.tell(session.set_vring_addr(index, *parts))
-        self.tell(session.set_vring_fd(Req.SET_VRING_KICK, index, ring.kick_fd))
-
-    def replace_call_fd(self, index: int) -> None:
-        """Give a ring a new call eventfd, as when a guest changes its interrupts."""
-        fd = eventfd()
-        self.tell(self.session.set_vring_fd(Req.SET_VRING_CALL, index, fd))
-        self.rings[index].replace_call(fd)
-
     def stop(self) -> list[int]:
         """Stop the device: the display goes first, as in QEMU. Return the rings' next available indexes."""
         self.display.detach()
-        for index in range(len(self.rings)):
-            self.tell(self.session.set_vring_enable(index, False))
-        for index, ring in enumerate(self.rings):
-            ring.base = self.control.ask(self.session.get_vring_base(index), self.timeout_s).num
-        for index in range(len(self.rings)):
-            self.replace_call_fd(index)
-        self.running = False
-        return [ring.base for ring in self.rings]
-
-    def reset(self) -> None:
-        """Reset the device, stopping it first if it runs; `start` comes next, with rings that are zeroed."""
-        if self.running:
-            self.stop()
-        if self.session.protocol_features & ProtocolFeature.RESET_DEVICE:
-            self.tell(self.session.get(Req.RESET_DEVICE))
-
-    # Notifications
-
-    def kick(self, index: int = 0) -> None:
-        """Publish what was offered on a ring, and kick the back-end if it wants that."""
-        self.rings[index].kick()
-
-    def wait_used(self, index: int = 0, timeout_s: float | None = None, count: int = 1) -> list[tuple[int, int]]:
-        """Return (head, bytes written) of chains that were used, at least one, serving the display meanwhile.
-
-        count: the interrupt is asked for when so many are used; what is there earlier may be returned earlier.
-        Raises WaitTimeout, and ProtocolError when the back-end goes away.
-        """
-        limit = self.timeout_s if timeout_s is None else timeout_s
-        ring = self.rings[index]
-        queue = ring.queue
-        if not queue.ready and not queue.want_interrupt(count):
-            self._wait_readable(ring.call_fd, time.monotonic() + limit, lambda: queue.ready)
-        used = queue.collect()
-        take(ring.call_fd)
-        if not used:
-            raise WaitTimeout(f"no element on the used ring of queue {index} in {limit} s")
-        return used
-
-    def interrupts(self, index: int = 0) -> int:
-        """Return how often the back-end has signalled a ring since the last call, or since `wait_used`."""
-        return take(self.rings[index].call_fd)
-
-    def broken(self, index: int = 0) -> bool:
-        """Whether the back-end has signalled a ring's error eventfd since the last call."""
-        return bool(take(self.rings[index].err_fd))
-
-    def _wait_readable(self, fd: int, end: float, done: Callable[[], bool] | None = None) -> bool:
-        """Wait for `fd`, or for `done()`, and drive the display; false at the end of time. See `Control`."""
-        poll = select.poll()
-        control = self.control.socket.fileno()
-        poll.register(control, 0)
-        poll.register(fd, select.POLLIN)
-        channel = self._channel.fileno() if self._channel else -1
-        if channel >= 0:
-            poll.register(channel, select.POLLIN)
-        shown = -1
-        while True:
-            if shown != (now_shown := self.display.pollable()):
-                if shown >= 0:
-                    poll.unregister(shown)
-                if now_shown >= 0:
-                    poll.register(now_shown, select.POLLIN)
-                shown = now_shown
-            left = end - time.monotonic()
-            ready = dict(poll.poll(max(0.0, left) * 1000))
-            if shown in ready:
-                self.display.step()
-            if channel in ready and self._channel and not self._channel.step():
-                poll.unregister(channel)
-                self._channel, channel = None, -1
-            if fd in ready and ready[fd] & select.POLLIN:
-                if done is None or done():
-                    return True
-                take(fd)
-            elif done is not None and done():
-                return True
-            elif ready.get(control, 0) & (select.POLLHUP | select.POLLERR):
-                raise ProtocolError("control socket", "a back-end", "a closed connection")
-            if left <= 0:
-                return False
-
-    # Life
+        return super().stop()
 
     def close(self) -> None:
         """Close everything: first the control socket, as when a VMM exits."""
-        if self._control:
-            self._control.close()
-            self._control = None
-        if self._channel:
-            self._channel.close()
-            self._channel = None
+        self._hang_up()
         self.config_space.close()
         self.display.close()
-        for ring in self.rings:
-            ring.close()
-        self.rings = []
-        self.ram.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self.close()
+        super().close()

@@ -140,7 +140,7 @@ def rows_of(fd: int, size: int) -> Rows:
             return DmaBuf(fd, there)
         except (OSError, ValueError) as error:
             raise LocalError(f"the dma-buf cannot be mapped: {error}") from error
-    if not stat.S_ISREG(os.fstat(fd).st_mode) or not _is_memory(fd):
+    if not stat.S_ISREG(os.fstat(fd).st_mode) or not is_memory(fd):
         raise LocalError("the fd is neither a dma-buf nor a memory file (memfd, tmpfs)")
     _check_size(size_of(fd), size)
     return MemoryFile(fd)
@@ -151,7 +151,7 @@ def _check_size(there: int, size: int) -> None:
         raise LocalError(f"the shared buffer has {there} bytes, its stride and height ask for {size}")
 
 
-def _is_memory(fd: int) -> bool:
+def is_memory(fd: int) -> bool:
     """Whether a file lives in memory: only those answer questions about seals."""
     try:
         fcntl.fcntl(fd, F_GET_SEALS)

@@ -13,6 +13,14 @@ def close_all(fds: list[int]) -> None:
         os.close(fd)
 
 
+def nests(fd: int) -> bool:
+    """Whether an fd is an epoll of its owner's, which may begin to nest too deep for ours at any time."""
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}") == "anon_inode:[eventpoll]"
+    except OSError:
+        return False
+
+
 class Signal:
     """The writing end of a notification; owns its fd. `send` never blocks, whatever mode the peer left the fd in."""
 

@@ -187,12 +187,43 @@ class LogArea(Layout, byte_order="="):
 
 
 class Inflight(Layout, byte_order="="):
-    """Inflight description."""
+    """Inflight description; QEMU, libvhost-user and DPDK send the C structure, 24 bytes, and refuse 20."""
 
     mmap_size: u64 = 0
     mmap_offset: u64 = 0
     num_queues: u16 = 0
     queue_size: u16 = 0
+    padding: u32 = says("of the C structure, not in the document", default=0)
+
+
+class DescStateSplit(Layout, byte_order="="):
+    """DescStateSplit: the state of one head descriptor of a split virtqueue, in the area of "Inflight description"."""
+
+    inflight: u8 = says("1: the back-end has it", default=0)
+    padding: Annotated[bytes, Bytes(5)] = bytes(5)
+    next: u16 = says("head before it in the last batch of used ones", default=0)
+    counter: u64 = says("order in which heads were fetched", default=0)
+
+
+class QueueRegionSplit(Layout, byte_order="="):
+    """QueueRegionSplit: what is tracked of one split virtqueue; desc_num DescStateSplit follow."""
+
+    features: u64 = 0
+    version: u16 = says("1; 0: not initialized", default=0)
+    desc_num: u16 = says("the queue's size", default=0)
+    last_batch_head: u16 = says("where the list of the last batch begins", default=0)
+    used_idx: u16 = says("of the used ring, when all of its batch was noted", default=0)
+
+
+INFLIGHT_VERSION = 1
+INFLIGHT_ALIGN = 64
+"""Bytes; the document names none, libvhost-user and DPDK lay the regions of an area out so."""
+
+
+def inflight_region_size(queue_size: int) -> int:
+    """Return the bytes from one queue's region in the area to the next."""
+    size = QueueRegionSplit.sizeof + DescStateSplit.sizeof * queue_size
+    return (size + INFLIGHT_ALIGN - 1) & ~(INFLIGHT_ALIGN - 1)
 
 
 class Iotlb(Layout, byte_order="="):

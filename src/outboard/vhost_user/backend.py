@@ -3,7 +3,7 @@
 Source: QEMU docs/interop/vhost-user. What a request does is its device's business (`outboard.backend`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from outboard import trace
@@ -49,16 +49,19 @@ class Request:
 
 
 class BackendSession:
-    """Framing, legality and answers. `protocol_features` are those that the front-end accepted."""
+    """Framing, legality and answers. `protocol_features` are those that the front-end accepted.
 
-    def __init__(self) -> None:
+    rows: the requests whose payloads are looked at; any other is left to its device as it came.
+    """
+
+    def __init__(self, rows: Mapping[int, Row] = REQUESTS) -> None:
+        self._rows = rows
         self.protocol_features = ProtocolFeature(0)
         self._connection = Connection(self._check)
         self._stray: list[int] = []
 
-    @staticmethod
-    def _check(header: Header) -> None:
-        name = REQUESTS[header.request].req.name if header.request in REQUESTS else f"request {header.request}"
+    def _check(self, header: Header) -> None:
+        name = self._rows[header.request].req.name if header.request in self._rows else f"request {header.request}"
         if header.flags & VERSION_MASK != VERSION or header.flags & FLAG_REPLY:
             raise ProtocolError(name, f"flags with version {VERSION} and no reply bit", f"{header.flags:#x}")
         if header.size > MAX_PAYLOAD:
@@ -84,7 +87,7 @@ class BackendSession:
             raise
 
     def _request(self, frame: Frame) -> Request:
-        row = REQUESTS.get(frame.request)
+        row = self._rows.get(frame.request)
         if row is None:
             return Request(frame.request, None, None, frame.payload, frame)
         size = row.payload.sizeof if row.payload else 0

@@ -2,8 +2,9 @@
 
 Source: QEMU docs/interop/vhost-user, "Message Specification", "REPLY_ACK", "Front-end message types".
 
-Modelled: every request of `spec.vhost_user.REQUESTS`. Not modelled: postcopy, logs; the back-end's own
-channel is `backend_channel`.
+Modelled: every request of `spec.vhost_user.OBSERVED` can be composed, and its reply is checked; those of a GPU's and
+of a disk's front-end have functions of their own. Not modelled: postcopy, logs; the back-end's own channel is
+`backend_channel`.
 """
 
 from collections import deque
@@ -17,12 +18,13 @@ from outboard.spec.vhost_user import (
     FLAG_REPLY,
     MAX_CONFIG,
     MAX_REGIONS,
-    REQUESTS,
+    OBSERVED,
     U64,
     VERSION,
     VRING_NOFD,
     ConfigSpace,
     Header,
+    Inflight,
     MemoryRegion,
     MemTable,
     ProtocolFeature,
@@ -49,11 +51,15 @@ class Message(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """One checked reply. payload is None when the back-end refused GET_CONFIG; tail is the config data."""
+    """One checked reply. payload is None when the back-end refused GET_CONFIG; tail is the config data.
+
+    fds: those that belong to the reply, the receiver's from now on.
+    """
 
     req: Req
     payload: Layout | None
     tail: bytes = b""
+    fds: tuple[int, ...] = ()
 
     @property
     def value(self) -> int:
@@ -84,6 +90,8 @@ class Frontend:
     """
 
     ACKED = frozenset({Req.SET_MEM_TABLE, Req.ADD_MEM_REG, Req.REM_MEM_REG, Req.SET_BACKEND_REQ_FD})
+    BRING_FDS = frozenset({Req.GET_INFLIGHT_FD})
+    """Requests whose replies bring fds."""
 
     def __init__(self, ack_all: bool = False) -> None:
         self.ack_all = ack_all
@@ -111,7 +119,7 @@ class Frontend:
         need_reply=False keeps the flag off where it would be set. Raises LocalError when the request does not fit its
         row of the table or needs a protocol feature that was not acknowledged.
         """
-        row = REQUESTS[req]
+        row = OBSERVED[req]
         self._fits(row, payload, tail, fds)
         body = (payload.pack() if payload else b"") + tail
         flags = VERSION
@@ -208,6 +216,14 @@ class Frontend:
         """Stop a ring and ask for its next available index."""
         return self.compose(Req.GET_VRING_BASE, VringState(index))
 
+    def get_inflight_fd(self, num_queues: int, queue_size: int) -> Message:
+        """Ask for memory to track the requests in flight of so many rings of this size; its fd comes in the reply."""
+        return self.compose(Req.GET_INFLIGHT_FD, Inflight(0, 0, num_queues, queue_size))
+
+    def set_inflight_fd(self, area: Inflight, fd: int) -> Message:
+        """Hand over such memory, as a reply of GET_INFLIGHT_FD described it."""
+        return self.compose(Req.SET_INFLIGHT_FD, area, fds=(fd,))
+
     # Replies
 
     @property
@@ -245,11 +261,14 @@ class Frontend:
 
     def _reply(self, frame: Frame) -> Reply:
         due = self._arriving.popleft()
-        self._stray += frame.take_fds()
+        fds = frame.take_fds()
+        if due.req not in self.BRING_FDS:
+            self._stray += fds
+            fds = []
         if not frame.payload:
             return Reply(due.req, None)
         payload = due.layout.unpack_from(frame.payload)
-        reply = Reply(due.req, payload, frame.payload[due.layout.sizeof :])
+        reply = Reply(due.req, payload, frame.payload[due.layout.sizeof :], tuple(fds))
         if due.req == Req.GET_FEATURES:
             self.features_offered = reply.value
         elif due.req == Req.GET_PROTOCOL_FEATURES:

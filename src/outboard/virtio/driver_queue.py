@@ -89,6 +89,11 @@ class DriverQueue:
 
     # Chains
 
+    @property
+    def free(self) -> int:
+        """How many descriptors are free."""
+        return len(self._free)
+
     def reserve(self, readable: Sequence[Extent], writable: Sequence[Extent] = (), table: "Table | None" = None) -> int:
         """Lay a chain out and return its head, to be offered any number of times. It is never freed.
 

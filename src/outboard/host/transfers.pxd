@@ -1,0 +1,27 @@
+cimport cython
+
+cimport outboard.host.vectored as vectored
+
+cdef class Transfers:
+    cdef readonly Py_ssize_t count
+    cdef readonly Py_ssize_t used
+    cdef unsigned char[::1] writes
+    cdef unsigned long long[::1] offsets
+    cdef unsigned long long[::1] left
+    cdef unsigned int[::1] first
+    cdef unsigned int[::1] pieces
+    cdef int[::1] errors
+    cdef unsigned long long[::1] vectors
+    cdef list views
+
+    cpdef clear(self)
+    @cython.locals(row=Py_ssize_t)
+    cpdef Py_ssize_t add(self) except -1
+    @cython.locals(row=Py_ssize_t)
+    cpdef aim(self, bint write, unsigned long long offset)
+    @cython.locals(row=Py_ssize_t)
+    cpdef point(self, unsigned char[::1] memory, size_t start, size_t length)
+    @cython.locals(first=Py_ssize_t, pieces=Py_ssize_t, one=Transfers, at=Py_ssize_t)
+    cpdef Transfers split(self, Py_ssize_t row)
+    cpdef int error(self, Py_ssize_t row) except? -1
+    cpdef run(self, int fd, Py_ssize_t row, Py_ssize_t end, int read_flags, int write_flags)
