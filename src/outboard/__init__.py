@@ -3,10 +3,14 @@
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "display", "gpu", "spapr"]
+__all__ = ["__version__", "blk", "display", "gpu", "spapr"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "blk":
+        import outboard.blk
+
+        return outboard.blk
     if name == "display":
         import outboard.display
 

@@ -269,6 +269,37 @@ def test_without_shot_sigusr1_is_harmless(serve, folder):
     assert process.end(signal.SIGTERM)[0] == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_in_an_iothread_all_is_the_same(serve, folder, number):
+    process = serve("gpu.sock", "--iothread", "--shot", "screen.png")
+    for seed in (1, 2):
+        made = Machine(folder / "gpu.sock").start()
+        picture = made.show(seed=seed)
+        made.sees(picture)
+        process.signal(signal.SIGUSR1)
+        process.until("wrote screen.png")
+        assert colours(folder / "screen.png") == ((320, 200), without_x(picture))
+        made.close()
+        process.until("front-end left")
+    made = Machine(folder / "gpu.sock").start()
+    picture = made.show(seed=3)
+    made.sees(picture)
+    code, words = process.end(number)
+    assert code == 0
+    assert "Traceback" not in words
+    assert colours(folder / "screen.png") == ((320, 200), without_x(picture))
+    assert not (folder / "gpu.sock").exists()
+    made.close()
+
+
+def test_in_an_iothread_it_ends_with_the_first_front_end_too(serve, folder):
+    process = serve("gpu.sock", "--iothread", "--once")
+    with contextlib.closing(Raw(folder / "gpu.sock")) as peer:
+        assert peer.alive()
+    assert process.end()[0] == 0
+    assert failure("gpu.sock/x", "--iothread", cwd=folder).startswith("outboard: gpu.sock/x: ")
+
+
 def test_every_output_has_its_file(serve, folder):
     process = serve("gpu.sock", "--shot", "s.png", "--outputs", "2", "--size", "160x100")
     made = Machine(folder / "gpu.sock", modes=((320, 200), (320, 200))).start()
@@ -390,7 +421,8 @@ def test_a_folder_without_permission(folder):
     if os.geteuid() == 0:
         # Root may write anywhere: become somebody else, once all is imported.
         program = (
-            "import os, sys; import outboard.backend.server, outboard.cli.gpu, outboard.cli.log, outboard.cli.shots; "
+            "import os, sys; import outboard.backend.device, outboard.backend.server; "
+            "import outboard.cli.gpu, outboard.cli.log, outboard.cli.shots; "
             "from outboard.cli.main import main, parser; parser(); os.seteuid(65534); sys.exit(main(sys.argv[1:]))"
         )
         argv = [sys.executable, "-c", program, "gpu", "serve"]

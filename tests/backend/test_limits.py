@@ -12,6 +12,7 @@ import pytest
 
 from outboard import core
 from outboard.backend import control
+from outboard.backend import device as gpu_device
 from outboard.errors import ProtocolError
 from outboard.gpu import resources
 from outboard.machine.gpu_driver import GpuDriver
@@ -82,7 +83,7 @@ def test_large_flushes_give_the_control_socket_its_turn(serve, machine, monkeypa
         executed.append(device.rings[0].commands.executed)
         return control.get_config(device, *args)
 
-    monkeypatch.setitem(control.SERVED, Req.GET_CONFIG, counting)
+    monkeypatch.setitem(gpu_device.SERVED, Req.GET_CONFIG, counting)
     made.settle()
     with held(service):
         for _ in range(50):

@@ -40,7 +40,7 @@ def held(service):
         entered.set()
         left.wait(PATIENCE)
 
-    service._loop.call_threadsafe(hold)
+    service._server.loop.call_threadsafe(hold)
     assert entered.wait(PATIENCE)
     try:
         yield
@@ -259,7 +259,7 @@ def test_zeroed_rings_are_a_reset_whether_enabled_one_by_one_or_together(service
     made.driver.move_cursor(0, 1, 5, 5)
     vmm = made.vmm
     vmm.stop()
-    vmm._connect_display()
+    vmm._before_run()
     for ring in vmm.rings:
         ring.clear(True)
     for index, ring in enumerate(vmm.rings):

@@ -1,6 +1,8 @@
 """`outboard machine run`, `dtb`, `pic` as a user has them."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -42,6 +44,24 @@ def test_run_in_the_older_mode_as_json(tmp_path):
     assert any(line.startswith("ICP: XIRR 0xff0013") for line in about["log"])
 
 
+@pytest.mark.parametrize(
+    ("words", "mode"),
+    [
+        (("--machine", "pseries-3.0"), "legacy"),
+        (("--machine", "pseries-4.0", "--cpus", "3"), "xics"),
+        (("--cpu", "power8"), "xics"),
+        (("--cpu", "power10", "--ic-mode", "xive"), "xive"),
+        (("--max-cpu-compat", "power8"), "xics"),
+    ],
+)
+def test_run_on_other_machines(tmp_path, words, mode):
+    size = ("--size", "128x96", "--frames", "2", "--json", "--shot", str(tmp_path / "s.png"))
+    code, said, errors = machine("run", *words, *size)
+    assert (code, errors) == (0, "")
+    about = json.loads(said)
+    assert (about["ic_mode"], about["mode"]) == (mode, "xive" if mode == "xive" else "xics")
+
+
 def test_two_runs_say_the_same(tmp_path):
     runs = []
     for _ in range(2):
@@ -74,10 +94,27 @@ def test_pic(mode, first):
     ("words", "says"),
     [
         (("run", "--ic-mode", "xics", "--guest", "xive"), "this machine offers xics, not xive; choose another ic-mode"),
-        (("run", "--shot", "/nowhere/s.png"), "--shot /nowhere/s.png: its folder does not exist"),
+        (("run", "--shot", "/nowhere/s.png"), "--shot /nowhere/s.png: folder /nowhere does not exist"),
+        (("run", "--shot", "/"), "--shot /: is a folder; name a file"),
+        (("run", "--shot", ""), "--shot : is a folder; name a file"),
         (("run", "--", "/no/such/backend", "{fd}"), "/no/such/backend: cannot be started: No such file or directory"),
         (("run", "--", "/bin/true"), "/bin/true: write {socket} where the socket's path belongs"),
-        (("dtb", "/nowhere/machine.dtb"), "No such file or directory: '/nowhere/machine.dtb'"),
+        (
+            ("dtb", "/nowhere/machine.dtb"),
+            "/nowhere/machine.dtb: cannot write the device tree: No such file",
+        ),
+        (("dtb", "/"), "/: cannot write the device tree: Is a directory"),
+        (("dtb", "--ic-mode", "both", "-"), 'outboard: Bad value for "ic-mode" property\n'),
+        (("pic", "--ic-mode", ""), 'outboard: Bad value for "ic-mode" property\n'),
+        (("run", "--ic-mode", "xive", "--cpu", "power8"), "outboard: XIVE-only machines require a POWER9 CPU\n"),
+        (("dtb", "--ic-mode", "xive", "--max-cpu-compat", "power8", "-"), "XIVE-only machines require a POWER9 CPU"),
+        (
+            ("dtb", "--ic-mode", "xics", "--machine", "pseries-3.0", "-"),
+            "only uses the legacy XICS backend, don't pass",
+        ),
+        (("dtb", "--machine", "pseries-9.9", "-"), "unsupported machine type 'pseries-9.9'; modelled: pseries-2.8"),
+        (("pic", "--max-cpu-compat", "power5"), 'outboard: Invalid compatibility mode "power5"\n'),
+        (("pic", "--cpu", "970"), "no CPU model '970'; there are power8"),
         (("run", "--cpus", "0"), "'0' is no number of CPUs; this machine has 1 to 64"),
         (("run", "--cpus", "64", "--vsmt", "512"), "needs 1 <= cpus"),
         (("run", "--size", "32x32"), "scene balls needs 64x64 pixels, output 0 has 32x32"),
@@ -87,6 +124,41 @@ def test_pic(mode, first):
 def test_what_cannot_be_is_said_in_one_sentence(tmp_path, words, says):
     code, _, errors = machine(*words, cwd=tmp_path)
     assert code == 2 and says in errors and "Traceback" not in errors
+
+
+def test_nothing_of_qemu_is_needed(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    words = ("--size", "128x96", "--frames", "2", "--shot", str(tmp_path / "s.png"))
+    assert machine("run", *words)[0] == machine("dtb", str(tmp_path / "dtb"))[0] == machine("pic")[0] == 0
+
+
+def test_it_is_interrupted(tmp_path):
+    """Ctrl-C while the guest draws: no traceback, and the back-end is gone."""
+    started = tmp_path / "started"
+    started.touch()
+    backend = f'echo $$ >>{started}; exec "{sys.executable}" -m outboard gpu serve --once --fd="$0"'
+    command = [
+        sys.executable,
+        "-m",
+        "outboard",
+        "machine",
+        "run",
+        "--seconds",
+        "600",
+        "--",
+        "sh",
+        "-c",
+        backend,
+        "{fd}",
+    ]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        while not (pid := started.read_text()):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+    assert (process.returncode, said) == (130, b"")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid), 0)
 
 
 def test_a_screen_that_is_wrong_is_exit_code_1(tmp_path, monkeypatch, capsys):

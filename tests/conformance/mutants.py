@@ -421,7 +421,7 @@ _mutant(
     "control.request.unknown_silent",
     (
         CONTROL,
-        "            return session.acknowledge(request, False)\n        answer",
+        "            return Reply(session.acknowledge(request, False), [])\n        answer",
         '            raise ProtocolError(request.name, "a known request", "another")\n        answer',
     ),
 )
@@ -452,13 +452,13 @@ _mutant(
     "log_shmfd_offered",
     "LOG_SHMFD is offered, so that a VM migrates and its pictures are lost.",
     "control.protocol_features.log",
-    (CONTROL, "    | ProtocolFeature.CONFIG\n", "    | ProtocolFeature.CONFIG\n    | ProtocolFeature.LOG_SHMFD\n"),
+    (DEVICE, "    | ProtocolFeature.CONFIG\n", "    | ProtocolFeature.CONFIG\n    | ProtocolFeature.LOG_SHMFD\n"),
 )
 _mutant(
     "config_not_offered",
     "CONFIG is not offered.",
     "control.protocol_features.config",
-    (CONTROL, "    | ProtocolFeature.CONFIG\n", ""),
+    (DEVICE, "    | ProtocolFeature.CONFIG\n", ""),
 )
 _mutant(
     "queue_num_1",

@@ -25,8 +25,9 @@ LOST_S = 75
 BATCH = 50
 
 SHARES = {
-    "chains": 31,
-    "commands": 23,
+    "chains": 27,
+    "disks": 1,
+    "commands": 21,
     "control": 14,
     "streams": 4,
     "answers": 9,
@@ -35,13 +36,16 @@ SHARES = {
     "servers": 1,
     "xive": 8,
     "tables": 3,
+    "machines": 3.75,
+    "programs": 1,
+    "gpus": 0.25,
 }
 """Per cent of all cases."""
 
 
 def cases(target: str) -> int:
     """Return how many cases a target has."""
-    return max(1, TOTAL * SHARES[target] // 100)
+    return max(1, int(TOTAL * SHARES[target] / 100))
 
 
 class Campaign:

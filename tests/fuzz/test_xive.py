@@ -6,7 +6,7 @@ from array import array
 import pytest
 
 from outboard.guest.memory import GuestMemory, Region
-from outboard.spapr import PAPR, SpaprXive
+from outboard.spapr import PAPR, QEMU_10_0, SpaprXive
 from outboard.spapr.batch import REGISTERS, Batch, Op
 from outboard.xive.end_source import EndSource
 from outboard.xive.events import Events
@@ -21,6 +21,7 @@ KINDS = (
     {"cpus": 1},
     {"cpus": 3, "max_cpus": 4, "vsmt": 8},
     {"cpus": 4, "flavour": PAPR},
+    {"cpus": 2, "flavour": QEMU_10_0},
     {"cpus": 2, "esb_shift": 12, "source_flags": 7},
     {"cpus": 2, "esb_shift": 13, "source_flags": 4, "host_byteorder": "big"},
     {"cpus": 2, "esb_shift": 16, "source_flags": 2},

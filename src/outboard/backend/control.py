@@ -1,19 +1,16 @@
-"""What each request of the control socket does: one function a request, one table.
+"""What each request of the control socket does that all devices have: one function a request, one table.
 
-Source: QEMU docs/interop/vhost-user, "Front-end message types". A function returns the payload of the request's own
-reply, or None; it raises ProtocolError when the request cannot be carried out, and has changed nothing then.
+Source: QEMU docs/interop/vhost-user, "Front-end message types". `served.Serve` says what a function is.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from outboard.backend.device import OFFERED, Device
 from outboard.backend.rings import Ring
+from outboard.backend.served import Answer, Serve, VhostDevice
 from outboard.errors import LocalError, ProtocolError
 from outboard.guest.memory import Region
 from outboard.host.events import close_all
 from outboard.host.mapping import map_shared
-from outboard.layout import Layout
 from outboard.spec.vhost_user import (
     MAX_CONFIG,
     MAX_REGIONS,
@@ -34,66 +31,50 @@ REGION_ALIGN = 16
 MEM_SLOTS = 32
 """Regions that ADD_MEM_REG may make, as QEMU's back-end library has."""
 
-PROTOCOL_FEATURES = (
-    ProtocolFeature.MQ
-    | ProtocolFeature.REPLY_ACK
-    | ProtocolFeature.CONFIG
-    | ProtocolFeature.RESET_DEVICE
-    | ProtocolFeature.CONFIGURE_MEM_SLOTS
-)
-"""Offered. Not LOG_SHMFD: QEMU would migrate and lose the pictures. Not STATUS: QEMU sets one bit of it only."""
 
-
-class Answer(NamedTuple):
-    """A reply of the request's own: a structure and bytes behind it, or nothing at all."""
-
-    payload: Layout | None
-    tail: bytes = b""
-
-
-def _ring(device: Device, request: Request, index: int) -> Ring:
+def _ring(device: VhostDevice, request: Request, index: int) -> Ring:
     if index >= len(device.rings):
         raise ProtocolError(request.name, f"a ring index below {len(device.rings)}", str(index))
     return device.rings[index]
 
 
-def get_features(device: Device, session: BackendSession, request: Request, payload: Any) -> Answer:
+def get_features(device: VhostDevice, session: BackendSession, request: Request, payload: Any) -> Answer:
     """GET_FEATURES."""
-    return Answer(U64(OFFERED))
+    return Answer(U64(device.offered))
 
 
-def set_features(device: Device, session: BackendSession, request: Request, payload: U64) -> None:
+def set_features(device: VhostDevice, session: BackendSession, request: Request, payload: U64) -> None:
     """SET_FEATURES."""
     device.set_features(payload.value)
     device.wake()
 
 
-def get_protocol_features(device: Device, session: BackendSession, request: Request, payload: Any) -> Answer:
+def get_protocol_features(device: VhostDevice, session: BackendSession, request: Request, payload: Any) -> Answer:
     """GET_PROTOCOL_FEATURES."""
-    return Answer(U64(PROTOCOL_FEATURES))
+    return Answer(U64(device.protocol_features))
 
 
-def set_protocol_features(device: Device, session: BackendSession, request: Request, payload: U64) -> None:
+def set_protocol_features(device: VhostDevice, session: BackendSession, request: Request, payload: U64) -> None:
     """SET_PROTOCOL_FEATURES."""
-    session.protocol_features = ProtocolFeature(payload.value & PROTOCOL_FEATURES)
+    session.protocol_features = ProtocolFeature(payload.value & device.protocol_features)
 
 
-def nothing(device: Device, session: BackendSession, request: Request, payload: Any) -> None:
-    """SET_OWNER: there is one owner, whoever is connected. SET_CONFIG: the front-end keeps what the guest wrote."""
+def nothing(device: VhostDevice, session: BackendSession, request: Request, payload: Any) -> None:
+    """SET_OWNER: there is one owner, whoever is connected."""
 
 
-def reset_owner(device: Device, session: BackendSession, request: Request, payload: Any) -> None:
+def reset_owner(device: VhostDevice, session: BackendSession, request: Request, payload: Any) -> None:
     """RESET_OWNER: disable all rings."""
     for ring in device.rings:
         ring.enabled = False
 
 
-def get_queue_num(device: Device, session: BackendSession, request: Request, payload: Any) -> Answer:
+def get_queue_num(device: VhostDevice, session: BackendSession, request: Request, payload: Any) -> Answer:
     """GET_QUEUE_NUM."""
     return Answer(U64(len(device.rings)))
 
 
-def get_max_mem_slots(device: Device, session: BackendSession, request: Request, payload: Any) -> Answer:
+def get_max_mem_slots(device: VhostDevice, session: BackendSession, request: Request, payload: Any) -> Answer:
     """GET_MAX_MEM_SLOTS."""
     return Answer(U64(MEM_SLOTS))
 
@@ -111,7 +92,7 @@ def _map(request: Request, region: MemoryRegion, fd: int) -> Region:
     return Region(region.guest_addr, region.user_addr, buffer)
 
 
-def set_mem_table(device: Device, session: BackendSession, request: Request, payload: Any) -> None:
+def set_mem_table(device: VhostDevice, session: BackendSession, request: Request, payload: Any) -> None:
     """SET_MEM_TABLE: these regions and no others."""
     count = payload.nregions
     fds = request.frame.fds
@@ -126,7 +107,7 @@ def set_mem_table(device: Device, session: BackendSession, request: Request, pay
     device.memory_changed()
 
 
-def add_mem_reg(device: Device, session: BackendSession, request: Request, payload: Any) -> None:
+def add_mem_reg(device: VhostDevice, session: BackendSession, request: Request, payload: Any) -> None:
     """ADD_MEM_REG: one region more."""
     if len(device.memory.regions) >= MEM_SLOTS:
         raise ProtocolError(request.name, f"at most {MEM_SLOTS} regions", "one more")
@@ -134,42 +115,42 @@ def add_mem_reg(device: Device, session: BackendSession, request: Request, paylo
     device.memory_changed()
 
 
-def rem_mem_reg(device: Device, session: BackendSession, request: Request, payload: Any) -> None:
+def rem_mem_reg(device: VhostDevice, session: BackendSession, request: Request, payload: Any) -> None:
     """REM_MEM_REG: one region less."""
     region = payload.region
     device.memory.remove(region.guest_addr, region.memory_size, region.user_addr)
     device.memory_changed()
 
 
-def set_vring_num(device: Device, session: BackendSession, request: Request, payload: VringState) -> None:
+def set_vring_num(device: VhostDevice, session: BackendSession, request: Request, payload: VringState) -> None:
     """SET_VRING_NUM."""
     _ring(device, request, payload.index).set_num(payload.num)
 
 
-def set_vring_base(device: Device, session: BackendSession, request: Request, payload: VringState) -> None:
+def set_vring_base(device: VhostDevice, session: BackendSession, request: Request, payload: VringState) -> None:
     """SET_VRING_BASE."""
     _ring(device, request, payload.index).set_base(payload.num)
 
 
-def set_vring_addr(device: Device, session: BackendSession, request: Request, payload: Any) -> None:
+def set_vring_addr(device: VhostDevice, session: BackendSession, request: Request, payload: Any) -> None:
     """SET_VRING_ADDR."""
     _ring(device, request, payload.index).set_addr(payload)
     device.wake()
 
 
-def get_vring_base(device: Device, session: BackendSession, request: Request, payload: VringState) -> Answer:
+def get_vring_base(device: VhostDevice, session: BackendSession, request: Request, payload: VringState) -> Answer:
     """GET_VRING_BASE: stop the ring."""
     return Answer(VringState(payload.index, device.stop(_ring(device, request, payload.index))))
 
 
-def _ring_and_fd(device: Device, request: Request, payload: U64) -> tuple[Ring, int | None]:
+def _ring_and_fd(device: VhostDevice, request: Request, payload: U64) -> tuple[Ring, int | None]:
     ring = _ring(device, request, payload.value & VRING_INDEX_MASK)
     if bool(payload.value & VRING_NOFD) == bool(request.frame.fds):
         raise ProtocolError(request.name, "one fd, or bit 8 for none", f"{payload.value:#x}, {len(request.frame.fds)}")
     return ring, request.frame.take_fd()
 
 
-def set_vring_kick(device: Device, session: BackendSession, request: Request, payload: U64) -> None:
+def set_vring_kick(device: VhostDevice, session: BackendSession, request: Request, payload: U64) -> None:
     """SET_VRING_KICK: start the ring."""
     ring, fd = _ring_and_fd(device, request, payload)
     if fd is None:
@@ -178,19 +159,19 @@ def set_vring_kick(device: Device, session: BackendSession, request: Request, pa
     device.wake()
 
 
-def set_vring_call(device: Device, session: BackendSession, request: Request, payload: U64) -> None:
+def set_vring_call(device: VhostDevice, session: BackendSession, request: Request, payload: U64) -> None:
     """SET_VRING_CALL."""
     ring, fd = _ring_and_fd(device, request, payload)
     ring.set_call(fd)
 
 
-def set_vring_err(device: Device, session: BackendSession, request: Request, payload: U64) -> None:
+def set_vring_err(device: VhostDevice, session: BackendSession, request: Request, payload: U64) -> None:
     """SET_VRING_ERR."""
     ring, fd = _ring_and_fd(device, request, payload)
     ring.set_err(fd)
 
 
-def set_vring_enable(device: Device, session: BackendSession, request: Request, payload: VringState) -> None:
+def set_vring_enable(device: VhostDevice, session: BackendSession, request: Request, payload: VringState) -> None:
     """SET_VRING_ENABLE."""
     ring = _ring(device, request, payload.index)
     if payload.num > 1:
@@ -199,7 +180,7 @@ def set_vring_enable(device: Device, session: BackendSession, request: Request, 
     device.wake()
 
 
-def get_config(device: Device, session: BackendSession, request: Request, payload: ConfigSpace) -> Answer:
+def get_config(device: VhostDevice, session: BackendSession, request: Request, payload: ConfigSpace) -> Answer:
     """GET_CONFIG: a part of the config space; a reply without payload when it has no such part."""
     if payload.length > MAX_CONFIG:
         raise ProtocolError(request.name, f"at most {MAX_CONFIG} bytes", str(payload.length))
@@ -209,17 +190,17 @@ def get_config(device: Device, session: BackendSession, request: Request, payloa
     return Answer(payload, data)
 
 
-def gpu_set_socket(device: Device, session: BackendSession, request: Request, payload: Any) -> None:
-    """GPU_SET_SOCKET: a new display, or none."""
-    device.set_display(request.frame.take_fd())
+def set_config(device: VhostDevice, session: BackendSession, request: Request, payload: ConfigSpace) -> None:
+    """SET_CONFIG."""
+    device.set_config(payload.offset, request.tail[: payload.length])
 
 
-def reset_device(device: Device, session: BackendSession, request: Request, payload: Any) -> None:
+def reset_device(device: VhostDevice, session: BackendSession, request: Request, payload: Any) -> None:
     """RESET_DEVICE."""
     device.ask_reset()
 
 
-SERVED: dict[int, Callable[[Device, BackendSession, Request, Any], Answer | None]] = {
+COMMON: dict[int, Serve] = {
     Req.GET_FEATURES: get_features,
     Req.SET_FEATURES: set_features,
     Req.SET_OWNER: nothing,
@@ -237,28 +218,35 @@ SERVED: dict[int, Callable[[Device, BackendSession, Request, Any], Answer | None
     Req.GET_QUEUE_NUM: get_queue_num,
     Req.SET_VRING_ENABLE: set_vring_enable,
     Req.GET_CONFIG: get_config,
-    Req.SET_CONFIG: nothing,
-    Req.GPU_SET_SOCKET: gpu_set_socket,
+    Req.SET_CONFIG: set_config,
     Req.RESET_DEVICE: reset_device,
     Req.GET_MAX_MEM_SLOTS: get_max_mem_slots,
     Req.ADD_MEM_REG: add_mem_reg,
     Req.REM_MEM_REG: rem_mem_reg,
 }
+"""What every device serves; `VhostDevice.requests` adds its own."""
 
 
-def serve(device: Device, session: BackendSession, request: Request) -> bytes:
-    """Carry out a request; return the bytes that answer it, b"" for none. Closes the fds that nobody took.
+class Reply(NamedTuple):
+    """Bytes for the front-end, b"" for none, and fds that go along; whoever sends them closes them."""
+
+    data: bytes
+    fds: list[int]
+
+
+def serve(device: VhostDevice, session: BackendSession, request: Request) -> Reply:
+    """Carry out a request; return what answers it. Closes the fds that nobody took.
 
     A request that fails is answered with a failure when the front-end asked for an answer; else ProtocolError is raised
     and the connection is over, since the front-end would go on in the belief that all is well.
     """
     try:
-        function = SERVED.get(request.number)
+        function = device.requests.get(request.number)
         if function is None:
-            return session.acknowledge(request, False)
+            return Reply(session.acknowledge(request, False), [])
         answer = function(device, session, request, request.payload)
         if answer is not None:
-            return session.reply(request, *answer)
-        return session.acknowledge(request, True)
+            return Reply(session.reply(request, answer.payload, answer.tail), list(answer.fds))
+        return Reply(session.acknowledge(request, True), [])
     finally:
         close_all(request.frame.take_fds())

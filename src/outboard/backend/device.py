@@ -3,12 +3,14 @@
 Source: QEMU docs/interop/vhost-user, docs/interop/vhost-user-gpu; VIRTIO-1.2 5.7.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from outboard.backend import control
 from outboard.backend.display_link import DisplayLink
 from outboard.backend.displays import KnownDisplays, Size
 from outboard.backend.rings import Ring
+from outboard.backend.served import Serve
 from outboard.errors import ProtocolError
 from outboard.gpu.command_loop import BROKEN, BUSY, control_loop, cursor_loop
 from outboard.gpu.output import Output
@@ -16,9 +18,10 @@ from outboard.gpu.scanouts import announce
 from outboard.gpu.state import MAX_HOSTMEM, Gpu
 from outboard.guest.memory import GuestMemory
 from outboard.host import mapping
-from outboard.host.loop import Loop
+from outboard.host.loop import Handlers
 from outboard.spec import virtio, virtio_gpu
-from outboard.spec.vhost_user import F_PROTOCOL_FEATURES
+from outboard.spec.vhost_user import F_PROTOCOL_FEATURES, ProtocolFeature, Req
+from outboard.vhost_user.backend import BackendSession, Request
 from outboard.vhost_user.display_sender import DisplaySender
 from outboard.virtio.split_queue import SplitQueue
 
@@ -34,6 +37,22 @@ OFFERED = (
     | virtio_gpu.Feature.RESOURCE_UUID
     | virtio_gpu.Feature.RESOURCE_BLOB
 )
+PROTOCOL_FEATURES = (
+    ProtocolFeature.MQ
+    | ProtocolFeature.REPLY_ACK
+    | ProtocolFeature.CONFIG
+    | ProtocolFeature.RESET_DEVICE
+    | ProtocolFeature.CONFIGURE_MEM_SLOTS
+)
+"""Offered. Not LOG_SHMFD: QEMU would migrate and lose the pictures. Not STATUS: QEMU sets one bit of it only."""
+
+
+def gpu_set_socket(device: "Device", session: BackendSession, request: Request, payload: None) -> None:
+    """GPU_SET_SOCKET: a new display, or none."""
+    device.set_display(request.frame.take_fd())
+
+
+SERVED: dict[int, Serve] = control.COMMON | {Req.GPU_SET_SOCKET: gpu_set_socket}
 
 
 @dataclass(frozen=True)
@@ -51,8 +70,11 @@ class Device:
     has truncated the guest's memory; nothing sensible can follow.
     """
 
-    def __init__(self, loop: Loop, options: Options, mirror: Output | None = None) -> None:
+    def __init__(self, loop: Handlers, options: Options, mirror: Output | None = None) -> None:
         self.loop = loop
+        self.offered = int(OFFERED)
+        self.protocol_features = PROTOCOL_FEATURES
+        self.requests: Mapping[int, Serve] = SERVED
         self.memory_lost: Callable[[], None] = lambda: None
         self.memory = GuestMemory()
         self.sender = DisplaySender()
@@ -66,8 +88,8 @@ class Device:
             num_scanouts=len(options.sizes) or virtio_gpu.MAX_SCANOUTS,
             max_hostmem=options.max_hostmem,
         )
-        loops = [make(self.gpu, SplitQueue(self.memory)) for make in (control_loop, cursor_loop)]
-        self.rings = [Ring(i, loop, commands, self.pump) for i, commands in enumerate(loops)]
+        self.loops = [make(self.gpu, SplitQueue(self.memory)) for make in (control_loop, cursor_loop)]
+        self.rings = [Ring(i, loop, commands, self.pump) for i, commands in enumerate(self.loops)]
         self.features = 0
         self.suspended = True
         self.reset_asked = True
@@ -90,6 +112,9 @@ class Device:
     def config(self) -> bytes:
         """Return the device's config space."""
         return virtio_gpu.Config(num_scanouts=self.gpu.num_scanouts).pack()
+
+    def set_config(self, offset: int, data: bytes) -> None:
+        """SET_CONFIG: nothing, the front-end keeps what the guest wrote."""
 
     def memory_changed(self) -> None:
         """Look at all rings anew: their memory may have moved."""
@@ -197,12 +222,11 @@ class Device:
         self._lost_pages = mapping.lost_pages()
         return any(mapping.is_lost(region.buffer) for region in self.memory.regions)
 
-    @staticmethod
-    def _arm(rings: list[Ring]) -> bool:
+    def _arm(self, rings: list[Ring]) -> bool:
         """Ask for kicks on all rings; true when one has something already."""
         more = False
         for ring in rings:
-            if not ring.commands.waiting:
+            if not self.loops[ring.index].waiting:
                 more |= ring.queue.arm()
         return more
 
@@ -210,13 +234,14 @@ class Device:
         """Run one ring's commands, unless it is broken; true when others should have their turn before it goes on."""
         if ring.queue.broken:
             return False
-        status = ring.commands.run(BUDGET)
+        commands = self.loops[ring.index]
+        status = commands.run(BUDGET)
         if status == BROKEN:
             ring.report_broken()
         return status == BUSY
 
     def _answer(self, body: bytes) -> None:
-        self.rings[virtio_gpu.CONTROL_QUEUE].commands.answer(body)
+        self.loops[virtio_gpu.CONTROL_QUEUE].answer(body)
         self.loop.call_soon(self.pump)
 
     # The display

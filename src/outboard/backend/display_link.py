@@ -10,7 +10,7 @@ from outboard import trace
 from outboard.errors import LocalError, ProtocolError
 from outboard.host import sockets
 from outboard.host.events import close_all
-from outboard.host.loop import READ, WRITE, Handler, Loop
+from outboard.host.loop import READ, WRITE, Handler, Handlers
 from outboard.vhost_user.display_sender import DisplaySender, Reply
 
 READ_MAX = 64
@@ -28,7 +28,7 @@ class DisplayLink:
 
     def __init__(
         self,
-        loop: Loop,
+        loop: Handlers,
         sender: DisplaySender,
         on_reply: Callable[[Reply], object],
         on_room: Handler,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from outboard import trace
 from outboard.display.edid import edid
-from outboard.host.loop import Loop, Timer
+from outboard.host.loop import Cancellable, Handlers
 from outboard.spec.vhost_user_gpu import ProtocolFeature, Req
 from outboard.spec.virtio_gpu import EDID_MAX, MAX_SCANOUTS, CtrlHdr, DisplayOne, Rect, Resp, RespDisplayInfo, RespEdid
 from outboard.vhost_user.display_sender import DisplaySender, Reply
@@ -26,14 +26,14 @@ class KnownDisplays:
     """
 
     def __init__(
-        self, loop: Loop, sender: DisplaySender, sizes: Sequence[Size], answer: Callable[[bytes], None]
+        self, loop: Handlers, sender: DisplaySender, sizes: Sequence[Size], answer: Callable[[bytes], None]
     ) -> None:
         self._loop = loop
         self._sender = sender
         self._wish = list(sizes)
         self._sizes = list(sizes) or [FALLBACK_SIZE]
         self._answer = answer
-        self._timer: Timer | None = None
+        self._timer: Cancellable | None = None
         self._awaited: Req | None = None
         self._scanout_id: int | None = None  # whose EDID is wanted, while one is
         self.gone()

@@ -1,9 +1,9 @@
-from outboard.gpu.command_loop cimport CommandLoop
 from outboard.virtio.split_queue cimport SplitQueue
 
 cdef class Ring:
     cdef readonly int index
-    cdef readonly CommandLoop commands
+    cdef readonly int size_max
+    cdef readonly object commands
     cdef readonly SplitQueue queue
     cdef object _loop
     cdef object _on_kick

@@ -5,23 +5,38 @@ enabling is a state of its own.
 """
 
 import os
+from typing import Protocol
 
 from outboard import trace
 from outboard.errors import ProtocolError
-from outboard.gpu.command_loop import CommandLoop
-from outboard.host.events import Signal
-from outboard.host.loop import EDGE, READ, Handler, Loop
+from outboard.host.events import Signal, nests
+from outboard.host.loop import EDGE, READ, Handler, Handlers
 from outboard.spec.vhost_user import VringAddr
+from outboard.virtio.split_queue import SplitQueue
 
 SIZE_MAX = 1024
 """Largest ring, as QEMU's VIRTQUEUE_MAX_SIZE."""
 
 
+class Commands(Protocol):
+    """Executes what is on a queue, when its device says so."""
+
+    @property
+    def queue(self) -> SplitQueue:
+        """The queue."""
+
+    def suspend(self) -> None:
+        """The ring stops: nothing may be in execution afterwards."""
+
+
 class Ring:
     """State of one ring. `commands` executes what is on it; `on_kick` is called when the driver asks for that."""
 
-    def __init__(self, index: int, loop: Loop, commands: CommandLoop, on_kick: Handler) -> None:
+    def __init__(
+        self, index: int, loop: Handlers, commands: Commands, on_kick: Handler, size_max: int = SIZE_MAX
+    ) -> None:
         self.index = index
+        self.size_max = size_max
         self.commands = commands
         self.queue = commands.queue
         self._loop = loop
@@ -43,8 +58,8 @@ class Ring:
 
     def set_num(self, num: int) -> None:
         """SET_VRING_NUM. Raises ProtocolError."""
-        if not 1 <= num <= SIZE_MAX or num & (num - 1):
-            raise ProtocolError("SET_VRING_NUM", f"a power of two, 1 to {SIZE_MAX}", str(num))
+        if not 1 <= num <= self.size_max or num & (num - 1):
+            raise ProtocolError("SET_VRING_NUM", f"a power of two, 1 to {self.size_max}", str(num))
         self.size = num
         self.dirty = True
 
@@ -60,28 +75,35 @@ class Ring:
         self.base = base
         self.dirty = True
 
-    def set_up(self) -> None:
-        """Find the ring in memory, when anything about it changed. A ring that is not there is broken, and said so.
+    def set_up(self) -> bool:
+        """Find the ring in memory, when anything about it changed; true when it starts at the base that was set.
+
+        A ring that is not there is broken, and said so.
 
         What was added to the used ring so far is published where the ring was: it would be forgotten otherwise.
         """
         if not self.dirty:
-            return
+            return False
         self.dirty = False
         self.publish()
         addr = self.addr
+        based = False
         if not self.size or addr is None:
             self.queue.fail("enabled before SET_VRING_NUM and SET_VRING_ADDR")
         elif self.queue.set_up(self.size, addr.descriptor, addr.available, addr.used):
             self.queue.start(self.queue.last_avail if self.base is None else self.base)
+            based = self.base is not None
             self.base = None
         if self.queue.broken:
             self.report_broken()
+        return based
 
     def set_kick(self, fd: int) -> None:
         """SET_VRING_KICK: start the ring; takes the fd over. Raises ProtocolError, the fd is closed then."""
         self.drop_kick()
         try:
+            if nests(fd):
+                raise OSError("an epoll")
             # Edge-triggered, so that a kick need not be read: every write to an eventfd is an edge.
             self._loop.add(fd, READ | EDGE, self._on_kick)
         except OSError as error:

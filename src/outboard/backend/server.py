@@ -2,43 +2,51 @@
 
 import os
 import socket
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 from outboard import trace
-from outboard.backend.control import serve
-from outboard.backend.device import Device, Options
+from outboard.backend.control import Reply, serve
+from outboard.backend.served import VhostDevice
 from outboard.errors import LocalError, ProtocolError
-from outboard.gpu.output import Output
 from outboard.host import sockets
 from outboard.host.events import close_all
-from outboard.host.loop import READ, WRITE, Loop
-from outboard.spec.vhost_user import MAX_FDS
+from outboard.host.loop import READ, WRITE, Handler, Handlers
+from outboard.spec.vhost_user import MAX_FDS, OBSERVED, REQUESTS
 from outboard.vhost_user.backend import BackendSession, Request
 
 MESSAGES = 64
 """Messages of one front-end before the rings are looked at again."""
 UNSENT_MAX = 1 << 16
 """Bytes of answers that a front-end may leave unread."""
+UNSENT_FDS_MAX = 16
+"""Fds of answers that a front-end may leave unread."""
+
+MakeDevice = Callable[[Handlers], VhostDevice]
+"""Makes the device of a new front-end, to be run by this loop."""
 
 
 class Session:
     """One front-end's connection, with a device of its own."""
 
-    def __init__(self, loop: Loop, sock: socket.socket, device: Device, on_end: Callable[[], None]) -> None:
+    def __init__(self, loop: Handlers, sock: socket.socket, device: VhostDevice, on_end: Handler) -> None:
         self._loop = loop
         self._sock = sock
         self.device = device
         self._on_end = on_end
-        self._session = BackendSession()
-        self._unsent = bytearray()
+        self._session = BackendSession(REQUESTS | {number: OBSERVED[number] for number in device.requests})
+        self._unsent: deque[tuple[bytes, list[int]]] = deque()
         self.closed = False
         self.spoke = False
+        self._serving = False
         device.memory_lost = self._memory_lost
         loop.add(sock.fileno(), READ, self._ready)
 
     def _ready(self) -> None:
-        self._send(b"")
+        if self._serving:
+            return  # called out of a request: its device waits for something and serves its context meanwhile
+        self._flush()
         for _ in range(MESSAGES):
             if self.closed:
                 return
@@ -57,13 +65,16 @@ class Session:
         self.close("memory: expected the files behind it to keep their size, got one truncated")
 
     def _take(self, data: bytes, fds: list[int]) -> None:
+        self._serving = True
         try:
             for request in self._session.receive(data, fds):
                 self._send(self._served(request))
         except ProtocolError as error:
             self.close(str(error))
+        finally:
+            self._serving = False
 
-    def _served(self, request: Request) -> bytes:
+    def _served(self, request: Request) -> Reply:
         try:
             return serve(self.device, self._session, request)
         except ProtocolError as error:
@@ -71,22 +82,38 @@ class Session:
             if not answer or (request.row and request.row.reply):
                 raise
             trace.emit("vhost_user.refused", request=error.request, expected=error.expected, got=error.got)
-            return answer
+            return Reply(answer, [])
 
-    def _send(self, data: bytes) -> None:
-        self._unsent += data
+    def _send(self, reply: Reply) -> None:
+        if self.closed:
+            close_all(reply.fds)
+        elif reply.data:
+            self._unsent.append(reply)
+            self._flush()
+
+    def _flush(self) -> None:
+        """Write what the socket takes. The fds of an answer go with its first byte, and without a byte of another."""
         if not self._unsent or self.closed:
             return
-        try:
-            written = sockets.send(self._sock, [memoryview(bytes(self._unsent))], [])
-        except OSError:
-            self.close("answer not taken, the front-end has gone")
-            return
-        del self._unsent[: written or 0]
-        if len(self._unsent) > UNSENT_MAX:
+        while self._unsent:
+            data, fds = self._unsent[0]
+            try:
+                written = sockets.send(self._sock, [memoryview(data)], fds)
+            except OSError:
+                self.close("answer not taken, the front-end has gone")
+                return
+            if written is None:
+                break
+            close_all(fds)
+            self._unsent.popleft()
+            if written < len(data):
+                self._unsent.appendleft((data[written:], []))
+        if sum(len(data) for data, _ in self._unsent) > UNSENT_MAX:
             self.close(f"more than {UNSENT_MAX} bytes of answers unread")
-            return
-        self._loop.change(self._sock.fileno(), READ | WRITE if self._unsent else READ)
+        elif sum(len(fds) for _, fds in self._unsent) > UNSENT_FDS_MAX:
+            self.close(f"more than {UNSENT_FDS_MAX} fds of answers unread")
+        else:
+            self._loop.change(self._sock.fileno(), READ | WRITE if self._unsent else READ)
 
     def close(self, why: str = "") -> None:
         """End the session; `why` is empty when the front-end just left."""
@@ -95,6 +122,9 @@ class Session:
         self.closed = True
         self._loop.remove(self._sock.fileno())
         close_all(self._session.close())
+        for _, fds in self._unsent:
+            close_all(fds)
+        self._unsent.clear()
         self.device.close()
         self._sock.close()
         trace.emit("session.ended", why=why)
@@ -104,16 +134,18 @@ class Session:
 class Server:
     """Accepts front-ends on a path or an inherited fd, one at a time; the next waits until the one before has left.
 
-    once: stop the loop when the first front-end leaves; an inherited connection always does.
+    once: call `done` when the first front-end leaves; the end of an inherited connection always does.
     """
 
-    def __init__(self, loop: Loop, options: Options, mirror: Output | None = None, *, once: bool = False) -> None:
+    def __init__(
+        self, loop: Handlers, make_device: MakeDevice, *, once: bool = False, done: Handler = lambda: None
+    ) -> None:
         self.loop = loop
-        self.options = options
         self.session: Session | None = None
         self.sessions = 0
-        self._mirror = mirror
+        self._make_device = make_device
         self._once = once
+        self._done = done
         self._listener: socket.socket | None = None
         self._path: Path | None = None
 
@@ -162,13 +194,13 @@ class Server:
             self.loop.remove(self._listener.fileno())
         self.sessions += 1
         trace.emit("session.began", number=self.sessions)
-        self.session = Session(self.loop, sock, Device(self.loop, self.options, self._mirror), self._ended)
+        self.session = Session(self.loop, sock, self._make_device(self.loop), self._ended)
 
     def _ended(self) -> None:
         session, self.session = self.session, None
         # Whoever says nothing only looked whether somebody listens.
         if self._once and (self._listener is None or (session is not None and session.spoke)):
-            self.loop.stop()
+            self._done()
         elif self._listener is not None:
             self.loop.add(self._listener.fileno(), READ, self._accept)
 

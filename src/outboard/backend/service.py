@@ -1,4 +1,4 @@
-"""The GPU back-end as a library: served in a thread of its own, its screens looked at from any other.
+"""The GPU back-end as a library: served in another thread, its screens looked at from any.
 
 with outboard.gpu.serve("gpu.sock") as gpu:
     screen = gpu.screens[0]
@@ -7,43 +7,56 @@ with outboard.gpu.serve("gpu.sock") as gpu:
 """
 
 import os
-import threading
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from outboard.backend.device import Options
+from outboard.aio.context import AioContext
+from outboard.aio.iothread import IOThread
+from outboard.backend.device import Device, Options
 from outboard.backend.displays import Size
+from outboard.backend.places import InContext, OwnThread, Place
 from outboard.backend.server import Server
 from outboard.errors import LocalError
 from outboard.gpu.state import MAX_HOSTMEM
-from outboard.host.loop import Loop
 from outboard.spec.virtio_gpu import MAX_SCANOUTS
 from outboard.viewers.live import LiveScreen, LiveScreens
 
-STOP_S = 10.0
-"""Seconds that the serving thread is given to end."""
-
 
 class GpuService:
-    """A served back-end; use it in a `with` statement. `screens` has one LiveScreen for every possible output."""
+    """A served back-end; use it in a `with` statement. `screens` has one LiveScreen for every possible output.
 
-    def __init__(self, options: Options, path: str | os.PathLike[str] | None, fd: int | None, *, once: bool) -> None:
+    place: who runs it; owned. All methods are safe from any thread.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        path: str | os.PathLike[str] | None,
+        fd: int | None,
+        place: Place,
+        *,
+        once: bool,
+    ) -> None:
         self._mirror = LiveScreens(len(options.sizes) or MAX_SCANOUTS)
-        self._loop = Loop()
-        self._server = Server(self._loop, options, self._mirror, once=once)
-        self._loop.on_bug = self._bug
+        self._place = place
+        self._server = Server(
+            place.handlers, lambda loop: Device(loop, options, self._mirror), once=once, done=place.end
+        )
         self._failure: BaseException | None = None
         self._closed = False
+        place.on_ended = self._ended
+        place.handlers.on_bug = self._bug
+        self._mirror.begin()
         try:
-            if path is not None:
-                self._server.listen(path)
-            else:
-                self._server.adopt(-1 if fd is None else fd)
+            with place.alone():
+                if path is not None:
+                    self._server.listen(path)
+                else:
+                    self._server.adopt(-1 if fd is None else fd)
         except LocalError:
-            self._loop.close()
+            place.close()
             raise
-        self._thread = threading.Thread(target=self._run, name="outboard-gpu", daemon=True)
 
     @property
     def screens(self) -> list[LiveScreen]:
@@ -60,23 +73,33 @@ class GpuService:
         """How many front-ends have connected so far."""
         return self._server.sessions
 
+    @property
+    def context(self) -> AioContext | None:
+        """The context that it lives in now; None: it has a thread of its own."""
+        return self._place.context
+
+    def try_set_aio_context(self, ctx: AioContext) -> None:
+        """Move all of it to another context as one, whatever its guest is doing: sockets, rings, timers.
+
+        When this returns nothing of it runs in the old context; called in a callback of that, it moves when the
+        callback has returned. Raises LocalError when it does not live in a context, when no thread serves the new one,
+        and in a callback of a third; nothing has changed then.
+        """
+        self._place.move(ctx)
+
     def _bug(self, error: Exception) -> None:
         """Keep a bug of ours for whoever leaves the `with` block; the front-end is dropped, the service goes on."""
         self._failure = self._failure or error
         self._server.drop(error)
 
-    def _run(self) -> None:
-        try:
-            self._loop.run()
-        except BaseException as error:
-            self._failure = error
+    def _ended(self, failure: BaseException | None) -> None:
+        if failure is not None:
+            self._failure = failure
             self._server.close()
-        finally:
-            self._mirror.end()
+        self._mirror.end()
 
     def __enter__(self) -> Self:
-        self._mirror.begin()
-        self._thread.start()
+        self._place.start()
         return self
 
     def __exit__(
@@ -88,18 +111,16 @@ class GpuService:
 
     def wait_ended(self, timeout: float) -> bool:
         """Wait until the back-end has ended by itself, with `once`; false when it has not after `timeout` seconds."""
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        return self._place.wait_ended(timeout)
 
     def close(self) -> None:
         """Stop serving and free everything; safe to call twice."""
-        if self._thread.is_alive():
-            self._loop.call_threadsafe(self._loop.stop)
-            self._thread.join(STOP_S)
         if not self._closed:
             self._closed = True
-            self._server.close()
-            self._loop.close()
+            with self._place.alone():
+                self._server.close()
+            self._place.close()
+            self._mirror.end()
 
 
 def serve(
@@ -109,20 +130,24 @@ def serve(
     sizes: Sequence[Size] = (),
     max_hostmem: int = MAX_HOSTMEM,
     once: bool = False,
+    iothread: IOThread | AioContext | None = None,
 ) -> GpuService:
     """Serve a vhost-user-gpu back-end on a socket path, or on an inherited socket `fd`.
 
     sizes: width and height of the enabled outputs; by default the front-end says. max_hostmem: bytes of resources.
-    once: end when the first front-end leaves. The socket accepts front-ends when this returns.
-    Raises LocalError when the socket cannot be had, when both or neither of path and fd are given, and for options that
-    make no sense.
+    once: end when the first front-end leaves. The socket accepts front-ends when this returns. iothread: the thread, or
+    the context, that serves it; it may move to others then. By default it has a thread of its own, and stays there.
+    Raises LocalError when the socket cannot be had, when both or neither of path and fd are given, when no thread
+    serves the context, and for options that make no sense.
     """
     if (path is None) == (fd is None):
         raise LocalError("serve: give either a socket path or fd, not both")
     check_sizes(sizes)
     if not 0 < max_hostmem < 1 << 64:
         raise LocalError(f"max_hostmem {max_hostmem}: no amount of memory")
-    return GpuService(Options(tuple(sizes), max_hostmem), path, fd, once=once)
+    ctx = iothread.context if isinstance(iothread, IOThread) else iothread
+    place = OwnThread("outboard-gpu") if ctx is None else InContext(ctx)
+    return GpuService(Options(tuple(sizes), max_hostmem), path, fd, place, once=once)
 
 
 def check_sizes(sizes: Sequence[Any]) -> None:

@@ -10,9 +10,17 @@ import re
 import shutil
 import signal
 import sys
-from typing import Any
+from contextlib import ExitStack, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from outboard.errors import LocalError
+
+if TYPE_CHECKING:
+    from outboard.backend.device import Options
+    from outboard.backend.places import InContext
+    from outboard.backend.server import Server
+    from outboard.cli.shots import Shots
 
 PROGRAM = "outboard-vhost-user-gpu"
 CAPABILITIES = {"type": "gpu", "features": []}
@@ -86,6 +94,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--shot", metavar="FILE", help="write a PNG of the screen on exit and on SIGUSR1")
     parser.add_argument("--once", action="store_true", help="end when the first front-end leaves")
+    parser.add_argument("--iothread", action="store_true", help="serve in a thread with a context of its own")
     parser.add_argument("-v", "--verbose", action="store_true", help="also say which commands of the guest are refused")
     parser.add_argument(
         "--print-capabilities", action=Printed, nargs=0, help="print the back-end's capabilities as JSON, and exit"
@@ -124,10 +133,8 @@ def serve(options: argparse.Namespace) -> int:
     from outboard import trace
     from outboard.backend.device import Options
     from outboard.backend.displays import FALLBACK_SIZE
-    from outboard.backend.server import Server
     from outboard.cli.log import Log
     from outboard.cli.shots import Shots
-    from outboard.host.loop import Loop
 
     if (options.socket is None) == (options.fd is None):
         raise LocalError("gpu serve: give either SOCKET or --fd N; see outboard gpu serve --help")
@@ -135,21 +142,53 @@ def serve(options: argparse.Namespace) -> int:
     sizes = [options.size or FALLBACK_SIZE] * wanted
     shots = Shots(options.shot, wanted) if options.shot else None
     trace.listen(Log(verbose=options.verbose))
-    loop = Loop()
+    _run(options, Options(sizes, options.max_hostmem), shots)
+    return 0 if shots is None or shots.save() else 2
+
+
+def _run(options: argparse.Namespace, chosen: "Options", shots: "Shots | None") -> None:
+    """Serve on the main thread's loop, or in an IOThread beside it, until the loop is stopped."""
+    from outboard.backend.device import Device
+    from outboard.backend.server import Server
+    from outboard.host.loop import Loop
+
     mirror = shots.screens if shots else None
-    server = Server(loop, Options(sizes, options.max_hostmem), mirror, once=options.once)
-    server.survive()
-    try:
-        if options.socket is not None:
-            server.listen(options.socket)
-        else:
-            server.adopt(options.fd)
+    with ExitStack() as stack:
+        loop = Loop()
+        stack.callback(loop.close)
+        place = _iothread(stack) if options.iothread else None
+        handlers = place.handlers if place else loop
+        done = partial(loop.call_threadsafe, loop.stop) if place else loop.stop
+        server = Server(handlers, lambda loop: Device(loop, chosen, mirror), once=options.once, done=done)
+        server.survive()
+        stack.callback(_close, server, place)
+        with place.alone() if place else nullcontext():
+            if options.socket is not None:
+                server.listen(options.socket)
+            else:
+                server.adopt(options.fd)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: loop.call_threadsafe(loop.stop))
-        signal.signal(signal.SIGUSR1, lambda *_: loop.call_threadsafe(shots.save) if shots else None)
+        if shots is not None:
+            save = partial(handlers.call_threadsafe, shots.save)  # where the screens are painted
+            signal.signal(signal.SIGUSR1, lambda *_: loop.call_threadsafe(save))
+        else:
+            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
         print(f"outboard: serving on {options.socket or f'fd {options.fd}'}", file=sys.stderr, flush=True)
         loop.run()
-    finally:
+
+
+def _iothread(stack: ExitStack) -> "InContext":
+    from outboard.aio.iothread import IOThread
+    from outboard.backend.places import InContext
+
+    return InContext(stack.enter_context(IOThread("iothread0")).context)
+
+
+def _close(server: "Server", place: "InContext | None") -> None:
+    if place is None:
         server.close()
-        loop.close()
-    return 0 if shots is None or shots.save() else 2
+        return
+    with place.alone():
+        server.close()
+    place.close()

@@ -19,7 +19,14 @@ WORDS = {
     "ring.broken": "ring {index} broken: {why}",
     "gpu.refused": "guest command {command:#x} refused with {response:#x}",
 }
-VERBOSE_ONLY = {"gpu.refused"}
+DISK_WORDS = {
+    "ring.resubmitted": "took {count} requests over from the back-end before",
+    "blk.refused": "guest request of type {type} at sector {sector} refused with status {status}",
+    "blk.failed": "guest request of type {type} failed: {error}",
+    "blk.resized": "the image has {capacity} sectors now",
+}
+"""What is said of disks besides."""
+VERBOSE_ONLY = {"blk.refused", "gpu.refused"}
 
 
 class Log:
@@ -47,7 +54,7 @@ class Log:
     def _print(event: str, fields: dict[str, Any]) -> None:
         if event == "session.ended":
             fields = {"why": f": {fields['why']}" if fields["why"] else ""}
-        print("outboard: " + WORDS[event].format(**fields), file=sys.stderr, flush=True)
+        print("outboard: " + (WORDS | DISK_WORDS)[event].format(**fields), file=sys.stderr, flush=True)
 
     def _tell_dropped(self) -> None:
         for event, seen in self._seen.items():

@@ -18,11 +18,17 @@ if TYPE_CHECKING:
     from outboard.machine.pseries.machine import PseriesMachine
     from outboard.machine.pseries.virtio_gpu import VirtioGpu
 
-MODES = ("xics", "xive", "dual")
 WANTED = ("either", "xive", "xics")
 MAX_CPUS = 64
 EDU_SLOT, GPU_SLOT = 1, 2
 FRAMES = 60
+QEMUS = (
+    ("--ic-mode", "interrupt controllers: xics, xive or dual (the machine type's, dual)"),
+    ("--machine", "machine type (pseries, the newest)"),
+    ("--cpu", "processor (the machine type's, power9)"),
+    ("--max-cpu-compat", "newest level that the guest may have (the processor's)"),
+)
+"""Options that are QEMU's. What is wrong with them the machine says, in QEMU's words."""
 PIC_FRAMES = 10
 TOLD_FRAME = 2
 """The frame whose interrupts are told, counted from 0: by then everything is warm."""
@@ -71,7 +77,8 @@ def add(commands: Any) -> None:
 
 
 def _add_machine(parser: Any) -> None:
-    parser.add_argument("--ic-mode", choices=MODES, default="dual", help="interrupt controllers of the machine (dual)")
+    for option, what in QEMUS:
+        parser.add_argument(option, metavar="NAME", help=what)
     parser.add_argument("--guest", choices=WANTED, default="either", help="mode that the guest wants (either)")
     parser.add_argument("--cpus", type=cpus, default=2, metavar="N", help="number of CPUs (2)")
     parser.add_argument("--vsmt", type=positive, metavar="N", help="distance of the CPUs' ids (the machine type's, 1)")
@@ -102,11 +109,11 @@ def _add_run(verbs: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the guest; return the exit code."""
+    from outboard.cli import shots
     from outboard.machine.guest.story import Story
     from outboard.viewers import png
 
-    if not Path(options.shot).absolute().parent.is_dir():
-        raise LocalError(f"--shot {options.shot}: its folder does not exist")
+    shots.checked(options.shot)
     gpu = _gpu(options)
     with _machine(options, gpu) as machine:
         story = Story(machine.irq)
@@ -114,7 +121,7 @@ def run(options: argparse.Namespace) -> int:
         frame = gpu.screens[0].frame()
         wrong = _wrong(frame, figures)
         png.save(options.shot, frame.width, frame.height, frame.pixels)
-    _report(figures, story, wrong, options)
+    _report(figures, story, wrong, options, machine.irq.mode)
     return 1 if wrong else 0
 
 
@@ -135,7 +142,10 @@ def dtb(options: argparse.Namespace) -> int:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     else:
-        Path(options.file).write_bytes(data)
+        try:
+            Path(options.file).write_bytes(data)
+        except OSError as error:
+            raise LocalError(f"{options.file}: cannot write the device tree: {error.strerror}") from None
     return 0
 
 
@@ -163,7 +173,15 @@ def _machine(options: argparse.Namespace, gpu: "VirtioGpu | None" = None) -> "Ps
     from outboard.machine.pseries.machine import PseriesMachine
 
     devices: list[Any] = [(EDU_SLOT, "edu"), *([(GPU_SLOT, gpu)] if gpu else [])]
-    return PseriesMachine(options.cpus, options.ic_mode, devices, vsmt=options.vsmt)
+    return PseriesMachine(
+        options.cpus,
+        options.ic_mode,
+        devices,
+        vsmt=options.vsmt,
+        machine=options.machine or "pseries",
+        cpu=options.cpu,
+        max_cpu_compat=options.max_cpu_compat,
+    )
 
 
 def _demo(
@@ -210,8 +228,8 @@ def _wrong(frame: "Frame", figures: "Figures") -> str:
     return found.says if found else ""
 
 
-def _report(figures: "Figures", story: "Story", wrong: str, options: argparse.Namespace) -> None:
-    """Print what a run did."""
+def _report(figures: "Figures", story: "Story", wrong: str, options: argparse.Namespace, ic_mode: str) -> None:
+    """Print what a run did. ic_mode: what the machine has."""
     shot = str(Path(options.shot).absolute())
     if options.json:
         names = (
@@ -227,11 +245,11 @@ def _report(figures: "Figures", story: "Story", wrong: str, options: argparse.Na
             "stale",
         )
         about = {name: getattr(figures, name) for name in names}
-        print(json.dumps(about | {"ic_mode": options.ic_mode, "wrong": wrong, "shot": shot, "log": story.lines}))
+        print(json.dumps(about | {"ic_mode": ic_mode, "wrong": wrong, "shot": shot, "log": story.lines}))
         return
     rate = figures.frames / figures.seconds if figures.seconds else 0.0
-    print(f"{figures.cpus} CPUs, {figures.mode.upper()} of ic-mode={options.ic_mode}, {' and '.join(figures.devices)}")
-    print(f"{figures.frames} frames in {figures.seconds:.1f} s, {rate:.0f} a second, {figures.rectangles} rectangles\n")
+    print(f"{figures.cpus} CPUs, {figures.mode.upper()} of ic-mode={ic_mode}, {' and '.join(figures.devices)}")
+    print(f"{figures.frames} frames in {figures.seconds:.2f} s, {rate:.0f} a second, {figures.rectangles} rectangles\n")
     print("interrupts handled, by source")
     for name, number in (
         figures.interrupts | {"of an empty queue": figures.empty, "spurious": figures.spurious}

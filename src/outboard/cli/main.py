@@ -10,6 +10,8 @@ from outboard.errors import OutboardError
 
 EPILOG = """examples:
   outboard gpu serve gpu.sock --shot screen.png     be the GPU of a VM, write its screen when it ends
+  outboard blk serve disk.sock --image disk.img     be a disk of a VM
+  outboard aio graph                                disks in two threads, who runs where, drawn
   outboard run                                      a guest in Python draws on it, no QEMU needed
   outboard check backend -- ./my-gpu {socket}       what is wrong with another back-end
   outboard tap tap.sock gpu.sock -v                 see what a VM and its GPU say to each other
@@ -31,7 +33,7 @@ class Version(argparse.Action):
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    from outboard.cli import check, display, gpu, machine, run, tap
+    from outboard.cli import aio, blk, check, display, gpu, machine, run, tap
     from outboard.cli.xive import commands as xive
 
     top = argparse.ArgumentParser(
@@ -43,6 +45,8 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action=Version, nargs=0, help="print version and core (compiled or plain), and exit")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     gpu.add(commands)
+    blk.add(commands)
+    aio.add(commands)
     run.add(commands)
     display.add(commands)
     check.add(commands)

@@ -59,14 +59,14 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the demonstration; return the exit code."""
     from outboard import core
+    from outboard.cli import shots
     from outboard.machine import demo
     from outboard.viewers import png
 
     width, height = options.size
     if not (64 <= width <= 4096 and 64 <= height <= 2160):
         raise LocalError(f"run: --size {width}x{height}: this guest draws 64x64 to 4096x2160")
-    if not Path(options.shot).absolute().parent.is_dir():
-        raise LocalError(f"--shot {options.shot}: its folder does not exist")
+    shots.checked(options.shot)
     if not options.json:
         print(f"a guest in Python draws for {options.seconds:g} s on a vhost-user-gpu back-end ...", flush=True)
     figures, picture = demo.run(BACKEND, options.seconds, options.size)

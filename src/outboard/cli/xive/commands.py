@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from outboard.spapr.flavours import Flavour
 
-FLAVOURS = ("qemu-7.2", "papr")
+FLAVOURS = ("qemu-7.2", "qemu-10.0", "papr")
 """Names only, so that `--help` need not import the controller."""
 MAX_CPUS = 4096
 
@@ -115,6 +115,9 @@ def _add_diff(verbs: Any) -> None:
     parser.add_argument("--ic-mode", choices=("xive", "xics", "dual"), default="dual", help="of the machine (dual)")
     parser.add_argument("--vsmt", type=cpu_count, default=1, metavar="V", help="distance of the CPUs' ids (1)")
     parser.add_argument("--qemu", metavar="PATH", help="a qemu-system-ppc64 (the oldest here from 7.2 on)")
+    parser.add_argument(
+        "--flavour", choices=FLAVOURS, help="whose answers the model gives (the newest QEMU's not newer than this one)"
+    )
     parser.add_argument("--run", metavar="FILE", help="do the steps of a file, or of - for standard input, instead")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     parser.set_defaults(command=diff)
@@ -182,6 +185,6 @@ def diff(options: argparse.Namespace) -> int:
     from outboard.cli.xive import diff as comparison
     from outboard.qemu.diff import Plan
 
-    plan = Plan(options.cpus, options.ic_mode, options.vsmt, options.seed, options.n)
+    plan = Plan(options.cpus, options.ic_mode, options.vsmt, options.seed, options.n, options.flavour)
     qemu = Path(options.qemu) if options.qemu else None
     return comparison.run(plan, qemu, options.run, as_json=options.json)

@@ -24,7 +24,7 @@ def run(plan: Plan, qemu: Path | None, file: str | None, *, as_json: bool) -> in
             _show("looking for the shortest sequence ...")
             shrunk = shrink(pair, outcome.steps, outcome.before)
     _show("")
-    said = _as_object(plan, str(binary), outcome, shrunk)
+    said = _as_object(plan, str(binary), outcome, shrunk) | {"flavour": pair.flavour.name}
     print(json.dumps(said) if as_json else "\n".join(_lines(plan, str(binary), outcome, shrunk)))
     return 1 if outcome.difference else 0
 
@@ -72,7 +72,9 @@ def _lines(plan: Plan, qemu: str, outcome: Outcome, shrunk: Shrunk | None) -> It
     else:
         enough = "the shortest sequence that shows it" if shrunk.shortest else "a shorter sequence that shows it"
         yield f"{enough} ({shrunk.tries} tries), to be run by"
-        yield f"{INDENT}outboard xive diff --cpus {plan.cpus} --ic-mode {plan.mode} --vsmt {plan.vsmt} --run FILE"
+        options = f"--cpus {plan.cpus} --ic-mode {plan.mode} --vsmt {plan.vsmt}"
+        options += f" --flavour {plan.flavour}" if plan.flavour else ""
+        yield f"{INDENT}outboard xive diff {options} --run FILE"
     yield from text(shrunk.steps).splitlines()
     same = shrunk.qemu_pic == shrunk.model_pic
     for name, pic in (("both" if same else "QEMU", shrunk.qemu_pic), ("the model", "" if same else shrunk.model_pic)):

@@ -156,7 +156,7 @@ class Session:
 
     def _served(self, request: Request) -> bytes:
         try:
-            return serve(self.device, self._backend, request)
+            return serve(self.device, self._backend, request).data
         except ProtocolError as error:
             self.refused.append((len(self.record) - 1, f"{error.request}: {error.expected}, got {error.got}"))
             return self._backend.acknowledge(request, False)

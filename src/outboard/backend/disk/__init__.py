@@ -1,0 +1,1 @@
+"""The composed vhost-user-blk back-end: image, queues and sockets in one context."""

@@ -1,0 +1,99 @@
+"""Requests of one queue that are carried out together, one row each; what takes longer gets a batch of its own."""
+
+from array import array
+from typing import NamedTuple
+
+from outboard.guest.memory import Region
+from outboard.host.transfers import Transfers
+from outboard.virtio.split_queue import MAX_SEGMENTS
+
+ROWS = 64
+PIECES = 2 * MAX_SEGMENTS
+"""One more chain fits as long as half of them are free."""
+BYTES_MAX = 8 << 20
+"""A batch that transfers more is full: so long the rings are not looked at."""
+
+
+class Batch:
+    """One row a request, the same as in `transfers`, which does nothing for requests of other kinds.
+
+    moves: rows that read or write; far: those that are left to other threads; done: those that are answered, or split
+    off. pinned: keeps guest memory where it is while others work on it.
+    """
+
+    def __init__(self, transfers: Transfers | None = None) -> None:
+        self.transfers = transfers or Transfers(ROWS, PIECES)
+        rows = len(memoryview(self.transfers.writes))
+        self.heads = memoryview(array("I", bytes(4 * rows)))
+        self.written = memoryview(array("I", bytes(4 * rows)))
+        self.moves = memoryview(bytearray(rows))
+        self.far = memoryview(bytearray(rows))
+        self.done = memoryview(bytearray(rows))
+        self.status_offsets = memoryview(array("Q", bytes(8 * rows)))
+        self.status_regions: list[Region | None] = [None] * rows
+        self.slow: list[Slow] = []
+        self.bytes = 0
+        self.pinned: list[Region] = []
+
+    def split(self, row: int) -> "Batch":
+        """Return a batch of its own for a row that takes longer."""
+        one = Batch(self.transfers.split(row))
+        one.heads[0] = self.heads[row]
+        one.written[0] = self.written[row]
+        one.moves[0] = self.moves[row]
+        one.status_offsets[0] = self.status_offsets[row]
+        one.status_regions[0] = self.status_regions[row]
+        self.status_regions[row] = None
+        self.done[row] = 1
+        return one
+
+    def is_full(self) -> bool:
+        """Whether another request may not fit."""
+        transfers = self.transfers
+        return transfers.count == ROWS or transfers.used > PIECES - MAX_SEGMENTS or self.bytes >= BYTES_MAX
+
+    def sort_out(self, spread: int, large: int, stable: bool) -> bool:
+        """Choose rows for other threads, true if there are any: writes that wait for the medium; large reads but the
+        last, when there is much. Large writes are not: file systems write to a file one at a time.
+        """
+        transfers = self.transfers
+        chosen = 0
+        last = -1
+        for row in range(transfers.count):
+            if transfers.writes[row]:
+                far = stable and self.moves[row]
+            else:
+                far = self.bytes >= spread and transfers.left[row] >= large
+                if far:
+                    last = row
+            self.far[row] = far
+            chosen += far
+        if last >= 0:
+            self.far[last] = 0
+            chosen -= 1
+        return chosen > 0
+
+    def near_end(self, row: int, enough: int) -> int:
+        """Return where the rows from `row` on end that are done here in one go: at one for others, or after enough."""
+        transfers = self.transfers
+        done = 0
+        while row < transfers.count and not self.far[row] and done < enough:
+            done += transfers.left[row]
+            row += 1
+        return row
+
+    def clear(self) -> None:
+        """Forget all rows."""
+        self.transfers.clear()
+        self.slow = []
+        self.bytes = 0
+
+
+class Slow(NamedTuple):
+    """A request that the block graph carries out, a batch of its own. buffers: guest memory; data: ranges, copied."""
+
+    batch: Batch
+    type: int
+    offset: int
+    buffers: list[memoryview]
+    data: bytes
