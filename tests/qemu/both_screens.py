@@ -145,6 +145,7 @@ class Library:
         """The device of the front-end that is connected."""
         session = self.service._server.session
         assert session is not None, "no front-end is connected"
+        assert isinstance(session.device, Device)
         return session.device
 
     def screen(self, head: int = 0) -> Screen:

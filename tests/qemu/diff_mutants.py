@@ -31,6 +31,7 @@ MUTANTS: dict[str, Mutant] = {}
 SOURCE, ROUTER, PRESENTER, TIMA = "xive.source", "xive.router", "xive.presenter", "xive.tima"
 HCALLS, XIVE, IRQ, RTAS = "spapr.hcalls", "spapr.xive", "spapr.irq", "spapr.rtas"
 ICP, ICS = "xics.icp", "xics.ics"
+RECOMPUTE = "            self._recompute(thread, ring)\n        else:\n"
 
 
 def _mutant(mode: str, name: str, rule: str, *edits: tuple[str, str, str]) -> None:
@@ -137,7 +138,7 @@ _mutant(
     "xive",
     "accept_leaves_ipb",
     "An acknowledge leaves the priority pending.",
-    (PRESENTER, "            self.rings[at + _IPB] &= ~self._bits[cppr]\n", ""),
+    (PRESENTER, "            else:\n                self.rings[at + _IPB] &= ~self._bits[cppr]\n", ""),
 )
 _mutant(
     "xive",
@@ -155,7 +156,7 @@ _mutant(
     "xive",
     "cppr_does_not_notify",
     "A less favoured CPPR does not present what is pending.",
-    (PRESENTER, "else cppr\n        self.notify(thread, ring)\n", "else cppr\n"),
+    (PRESENTER, RECOMPUTE + "            self.notify(thread, ring)\n", RECOMPUTE + "            pass\n"),
 )
 _mutant(
     "xive",
@@ -163,16 +164,16 @@ _mutant(
     "A more favoured CPPR takes an exception back.",
     (
         PRESENTER,
-        "else cppr\n        self.notify(thread, ring)\n",
-        "else cppr\n        if self.rings[at + _PIPR] >= self.rings[at + _CPPR]:\n"
-        "            self.lower(thread, ring)\n        self.notify(thread, ring)\n",
+        RECOMPUTE,
+        RECOMPUTE + "            if self.rings[at + _PIPR] >= self.rings[at + _CPPR]:\n"
+        "                self.lower(thread, ring)\n",
     ),
 )
 _mutant(
     "xive",
     "raw_stores_anywhere",
     "A raw store to the TIMA writes what can only be read.",
-    (TIMA, 'self._writable = _access_map("w")', 'self._writable = _access_map("rw")'),
+    (TIMA, 'self._writable = _access_map("w",', 'self._writable = _access_map("rw",'),
 )
 _mutant(
     "xive",

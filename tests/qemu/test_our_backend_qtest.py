@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from outboard.backend import control
+from outboard.backend import device as gpu_device
 from outboard.backend.device import Device
 from outboard.qemu import Qemu, QemuBinary
 from outboard.spec.vhost_user import ProtocolFeature, Req
@@ -21,7 +21,7 @@ from tests.qemu.conftest import wait_until
 from tests.qemu.halted_vm import EDID, FORMATS, NO_SUCH_RESOURCE, HaltedGpu, ctrl, halted
 
 AT_START = [Req.SET_VRING_NUM, Req.SET_VRING_BASE, Req.SET_VRING_ADDR, Req.SET_VRING_KICK] * 2
-WITHOUT_SLOTS = control.PROTOCOL_FEATURES & ~ProtocolFeature.CONFIGURE_MEM_SLOTS
+WITHOUT_SLOTS = gpu_device.PROTOCOL_FEATURES & ~ProtocolFeature.CONFIGURE_MEM_SLOTS
 
 
 @pytest.fixture(params=["10-tcg", "7.2-kvm"])
@@ -51,8 +51,8 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[Req]:
 
         return noted
 
-    for number, function in control.SERVED.items():
-        monkeypatch.setitem(control.SERVED, number, noting(function))
+    for number, function in gpu_device.SERVED.items():
+        monkeypatch.setitem(gpu_device.SERVED, number, noting(function))
     witnesses.hear("requests that our back-end served", lambda: " ".join(request.name for request in seen))
     return seen
 
@@ -189,7 +189,7 @@ def test_memory_table_in_one_piece(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Without memory slots QEMU sends SET_MEM_TABLE, and again at every start."""
-    monkeypatch.setattr(control, "PROTOCOL_FEATURES", WITHOUT_SLOTS)
+    monkeypatch.setattr(gpu_device, "PROTOCOL_FEATURES", WITHOUT_SLOTS)
     binary, accel = qemu
     with Qemu(halted(binary, backend.socket, accel)) as vm:
         machine = Machine(vm, backend, tmp_path)

@@ -1,10 +1,10 @@
-"""Every difference between the flavours, on both of them; and that nothing else differs."""
+"""Every difference between QEMU 7.2 and PAPR, on both; and that nothing else differs. Of 10.0: `test_qemu_10`."""
 
 import random
 
 import pytest
 
-from outboard.spapr import FLAVOURS, PAPR, QEMU_7_2, SpaprXive
+from outboard.spapr import FLAVOURS, PAPR, QEMU_7_2, QEMU_10_0, SpaprXive
 from outboard.spapr.flavours import DIFFERENCES
 from tests.spapr.machine import perform
 from tests.spapr.operations import HOSTILE, Draws, operations
@@ -13,6 +13,8 @@ MSI, LSI = 0x1300, 0x1200
 HV_PAGE = 0x6030203190000
 ONES = (1 << 64) - 1
 QUEUE = 0x100000
+OF_PAPR = [row for row in DIFFERENCES if row.papr != row.qemu_7_2]
+OF_10 = [row for row in DIFFERENCES if row.qemu_10_0 != row.qemu_7_2]
 
 
 def machine(flavour=QEMU_7_2, order="little", **options):
@@ -31,12 +33,13 @@ def ready(xive, lisn=MSI):
 
 
 def test_the_flavours():
-    assert list(FLAVOURS) == ["qemu-7.2", "papr"]
+    assert list(FLAVOURS) == ["qemu-7.2", "qemu-10.0", "papr"]
     assert len({row.name for row in DIFFERENCES}) == len(DIFFERENCES)
     for row in DIFFERENCES:
-        assert row.qemu_7_2 is not row.papr
-        assert (getattr(QEMU_7_2, row.name), getattr(PAPR, row.name)) == (row.qemu_7_2, row.papr)
-        assert f"test_{row.name}" in globals(), "has a test"
+        assert len({row.qemu_7_2, row.qemu_10_0, row.papr}) == 2
+        values = tuple(getattr(flavour, row.name) for flavour in FLAVOURS.values())
+        assert values == (row.qemu_7_2, row.qemu_10_0, row.papr)
+    assert all(f"test_{row.name}" in globals() for row in OF_PAPR), "each has a test"
 
 
 @pytest.mark.parametrize("order", ["little", "big"])
@@ -187,9 +190,13 @@ def test_pull_clears_first():
 
 @pytest.mark.parametrize("row", DIFFERENCES, ids=lambda row: row.name)
 def test_each_row_is_a_switch_of_its_own(row):
-    """With one row as PAPR has it, a long sequence goes otherwise than QEMU's; with all rows back, it does not."""
-    alone = QEMU_7_2._replace(**{row.name: row.papr})
+    """With one row turned, a long sequence goes otherwise than QEMU 7.2's; with all rows back, it does not."""
+    alone = QEMU_7_2._replace(**{row.name: not row.qemu_7_2})
     assert history(alone) != history(QEMU_7_2)
+
+
+def test_all_rows_make_the_flavour():
+    assert history(QEMU_10_0._replace(**{row.name: row.qemu_7_2 for row in OF_10})) == history(QEMU_7_2)
     assert history(PAPR._replace(**{other.name: other.qemu_7_2 for other in DIFFERENCES})) == history(QEMU_7_2)
 
 
@@ -212,6 +219,19 @@ def history(flavour):
         ("hcall", 0, 0x3B0, 0, MSI),
         ("store", 0, 0x6030203180028, 4, 0x80000123),
         ("load", 0, HV_PAGE + 0x828, 4),
+        ("store", 0, HV_PAGE + 0x10, 4, 0x4107FFFF),
+        ("store", 0, HV_PAGE + 0x812, 1, 2),
+        ("load", 0, HV_PAGE + 0x810, 2),
+        ("store", 0, HV_PAGE + 0x10, 4, 0x8107FFFF),
+        ("load", 0, HV_PAGE + 0x850, 2),
+        ("store", 0, 0x6030203180028, 4, 0x80000400),
+        ("load", 0, HV_PAGE + 0x818, 4),
+        ("hcall", 0, 0x3B8, 1, 0, 6, QUEUE, 12),
+        ("hcall", 0, 0x3AC, 0, MSI, 0, 6, 0x33),
+        ("store", 0, 0x6010000010800 + MSI * 0x20000, 8, 0),
+        ("store", 0, HV_PAGE + 0x24, 4, 0x11223344),
+        ("store", 0, HV_PAGE + 0x38, 1, 0x80),
+        ("load", 0, HV_PAGE + 0x838, 1),
         ("hcall", 0, 0x3D0, 0),
     ]
     listed = [*operations(Draws(random.Random(3), 2), 300, HOSTILE), *extra]

@@ -14,7 +14,7 @@ def rig():
 
 
 def test_options_are_those_of_a_big_endian_host_when_nothing_is_said(rig):
-    assert (rig.tima.swaps, rig.tima.pull_clears) == (False, True)
+    assert (rig.tima.swaps, rig.tima.pull_clears_first) == (False, True)
 
 
 @SWAPS
@@ -46,7 +46,7 @@ def test_what_is_pulled_names_its_nvt(rig):
 @SWAPS
 @pytest.mark.parametrize(("pull_clears", "value"), [(True, 0x00000123), (False, 0x80000123)])
 def test_pulling_the_pool_context(swaps, pull_clears, value):
-    rig = TimaRig(swaps=swaps, pull_clears=pull_clears)
+    rig = TimaRig(swaps=swaps, pull_clears_first=pull_clears)
     expected = {0x00000123: 0x23010000, 0x80000123: 0x23010080}[value] if swaps else value
     for size in (4, 8):
         rig.put_ring(RING_POOL, "00 00 10 07 00 00 00 03 80 00 01 23 00 00 00 00")

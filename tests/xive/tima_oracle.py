@@ -1,9 +1,9 @@
 """A second reading of the TIMA: one thread's context, byte by byte, from the hand-typed tables.
 
-Sources: QEMU docs/specs/ppc-xive, "XIVE thread interrupt context", and what QEMU 7.2 answers.
+Sources: QEMU docs/specs/ppc-xive, "XIVE thread interrupt context", and what QEMU 7.2 and 10.0 answer.
 """
 
-from tests.vectors.xive_layouts import TIMA_LOAD_MASKS, TIMA_OPS, TIMA_STORE_MASKS
+from tests.vectors.xive_layouts import TIMA_LOAD_MASKS, TIMA_OP_OF_10, TIMA_OPS, TIMA_STORE_MASKS
 
 ALL_ONES = 0xFFFFFFFFFFFFFFFF
 LOADABLE = {view: bytes.fromhex(masks) for view, masks in TIMA_LOAD_MASKS.items()}
@@ -17,16 +17,19 @@ def bit(priority):
 class Oracle:
     """One thread. nvts: word 4 by (block, index); told: the lines that it tells."""
 
-    def __init__(self, number, swaps=False, pull_clears=True):
-        self.number, self.swaps, self.pull_clears = number, swaps, pull_clears
+    ops, decoded = TIMA_OPS, 0xFFF
+    loadable, storable = LOADABLE, STORABLE
+
+    def __init__(self, number, swaps=False, pull_clears_first=True):
+        self.number, self.swaps, self.pull_clears = number, swaps, pull_clears_first
         self.regs = bytearray(64)
         self.outputs = 0
         self.nvts = {}
         self.told = []
 
     def find(self, offset, size, direction):
-        for name, view, at, sizes, of in TIMA_OPS:
-            if of == direction and at == offset & 0xFFF and size in sizes and view >= offset >> 16:
+        for name, view, at, sizes, of in self.ops:
+            if of == direction and at == offset & self.decoded and size in sizes and view >= offset >> 16:
                 return name
         return None
 
@@ -42,7 +45,7 @@ class Oracle:
         elif offset & 0x800:
             self.told.append(f"XIVE: invalid read access to TIMA@{offset:x}")
             return ALL_ONES
-        elif (masks := self.allowed(LOADABLE, offset, size)) is None:
+        elif (masks := self.allowed(self.loadable, offset, size)) is None:
             self.told.append(f"XIVE: invalid read access at TIMA @{offset:x}")
             value = ALL_ONES
         else:
@@ -55,7 +58,7 @@ class Oracle:
         self.told.append(f"xive_tctx_tm_write @{offset:#x} sz={size} val={value:#x}")
         if op := self.find(offset, size, "store"):
             getattr(self, op.lower())(value)
-        elif offset & 0x800 or (masks := self.allowed(STORABLE, offset, size)) is None:
+        elif offset & 0x800 or (masks := self.allowed(self.storable, offset, size)) is None:
             self.told.append(f"XIVE: invalid write access at TIMA @{offset:x}")
         else:
             for at, (byte, mask) in enumerate(zip(value.to_bytes(size, "big"), masks, strict=True), offset & 0x3F):
@@ -156,3 +159,62 @@ class Oracle:
                 waiting = self.nvts[found] >> 8 & 0xFF
                 self.nvts[found] &= 0xFFFF00FF
                 self.pend(0x10, waiting)
+
+
+def with_more_of_pool(maps):
+    """Return the masks with bytes 5 and 6 of the POOL ring in the views of hypervisors."""
+    return {
+        view: masks[:0x25] + (b"\xff\xff" if view < 2 else masks[0x25:0x27]) + masks[0x27:]
+        for view, masks in maps.items()
+    }
+
+
+class Oracle10(Oracle):
+    """The same of QEMU 10.0."""
+
+    ops, decoded = [*TIMA_OPS, TIMA_OP_OF_10], 0xC3F
+    loadable, storable = with_more_of_pool(LOADABLE), with_more_of_pool(STORABLE)
+
+    def tell_pool(self, event, tail):
+        nsr, cppr, ipb, pipr = (f"{self.regs[at]:#04x}" for at in (0x30, 0x31, 0x22, 0x37))
+        self.told.append(f"{event} target={self.number} ring=0x20 IBP={ipb} PIPR={pipr} CPPR={cppr} NSR={nsr}{tail}")
+
+    def notify(self, ring):
+        if self.regs[ring + 7] < self.regs[ring + 1]:
+            self.regs[ring] = 0x80
+            self.outputs |= 1 if ring == 0x10 else 2
+            self.tell("xive_tctx_notify", ring, "CPPR", self.regs[ring + 1], " raise !")
+
+    def set_cppr(self, ring, value):
+        self.tell("xive_tctx_set_cppr", ring, "new CPPR", value, "")
+        self.regs[ring + 1] = value if value < 8 else 0xFF
+        self.most_favoured(ring)
+        pool = next((priority for priority in range(8) if self.regs[0x22] & bit(priority)), 0xFF)
+        if ring == 0x10 or self.regs[0x28] < 0x80 or pool >= self.regs[0x37]:
+            self.notify(ring)
+            return
+        self.regs[0x37] = pool
+        if pool < self.regs[0x31]:
+            self.regs[0x30] = 0x40
+            self.outputs |= 2
+            self.tell_pool("xive_tctx_notify", " raise !")
+
+    def accept(self, ring, mask, output):
+        self.outputs &= ~output
+        nsr, cppr = self.regs[ring], self.regs[ring + 7]
+        if nsr:
+            pool = ring == 0x30 and nsr & 0x40
+            self.regs[ring + 1] = cppr
+            if nsr % 64 == 0:
+                self.regs[0x22 if pool else ring + 2] &= ~bit(cppr)
+            self.regs[ring] = 0
+            if pool:
+                self.tell_pool("xive_tctx_accept", " ACK")
+            else:
+                self.tell("xive_tctx_accept", ring, "CPPR", cppr, " ACK")
+        return nsr * 256 + self.regs[ring + 1]
+
+    def pull_phys_ctx(self):
+        self.regs[0x38] &= 0x7F
+        self.outputs &= ~2
+        return self.regs[0x38]

@@ -8,6 +8,8 @@ from outboard.xive.tima import Tima
 from tests.xive.rig import Listener
 
 HW, HV, OS, USER = 0x00000, 0x10000, 0x20000, 0x30000
+PRESENTER_10 = ("pipr_follows_cppr", "nsr_as_a_whole", "group_level_in_nsr", "pool_is_presented")
+TIMA_10 = ("tima_repeats", "pulls_phys", "pool_has_inc_and_age")
 
 
 class Nvts(Router):
@@ -30,15 +32,15 @@ class Nvts(Router):
 
 
 class TimaRig:
-    """A TIMA; all accesses are of thread 1 unless they say otherwise."""
+    """A TIMA; all accesses are of thread 1 unless they say otherwise. of_10: with QEMU 10.0's switches."""
 
-    def __init__(self, **options):
+    def __init__(self, *, of_10=False, **options):
         self.events = Events()
         self.listener = Listener(self.events)
         self.events.listen(self.listener)
-        self.presenter = Presenter([4, 5, 6], self.events)
+        self.presenter = Presenter([4, 5, 6], self.events, **dict.fromkeys(PRESENTER_10, of_10))
         self.router = Nvts(self.presenter, self.events)
-        self.tima = Tima(self.presenter, self.router, self.events, **options)
+        self.tima = Tima(self.presenter, self.router, self.events, **dict.fromkeys(TIMA_10, of_10), **options)
         for thread in range(3):
             self.presenter.enable(thread, True)
 

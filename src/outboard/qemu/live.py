@@ -20,6 +20,7 @@ from pathlib import Path
 
 import outboard.spapr.fdt as fdt
 from outboard.errors import LocalError
+from outboard.machine.ceding import Ceding
 from outboard.qemu.agent import IRQ_BEFORE, SECONDARY, Do, Mailbox, Operation, Result
 from outboard.qemu.agent.mailbox import READY, TREE
 from outboard.qemu.failure import QemuError
@@ -110,6 +111,7 @@ class LiveMachine:
         self._cleanup = ExitStack()
         self.vsmt = vsmt or 1
         self.cpus = [LiveCpu(self, index, index * self.vsmt) for index in range(cpus)]
+        self.ceding = Ceding([cpu.vcpu_id for cpu in self.cpus], lambda index: self.cpus[index].irq())
         self._started = {0}
         self._stopped_by_guest: set[int] = set()
         self._starts: list[Start] = []
@@ -227,6 +229,14 @@ class LiveMachine:
         """Return whether a guest stopped a CPU, by its index."""
         return index in self._stopped_by_guest
 
+    def is_ceded(self, index: int) -> bool:
+        """Return whether a CPU has ceded its processor, and nothing has woken it."""
+        return self.ceding.is_ceded(index)
+
+    def resume(self, index: int) -> None:
+        """Let a CPU go on that had ceded its processor."""
+        self.ceding.wake(index)
+
     def idle(self, timeout_s: float) -> bool:
         """Let devices work until a CPU's input is raised, for so long at most; whether one is."""
         looks = [Operation(Do.NOTHING, cpu) for cpu in sorted(self._started)]
@@ -285,6 +295,7 @@ class LiveMachine:
         self.vm.qmp.command("system_reset")
         self.mailbox.wait_ready()
         self._tree = self.mailbox.word(TREE)
+        self.ceding.reset()
         self._started = {0}
         self._stopped_by_guest.clear()
         self._starts.clear()

@@ -9,16 +9,17 @@ import struct
 from typing import TYPE_CHECKING
 
 from outboard.errors import LocalError
+from outboard.machine.ceding import CALLS as CEDING_CALLS
 from outboard.qemu.agent import IRQ_BEFORE, Do, Operation, Result
 from outboard.qemu.agent.mailbox import LOADS, STORES
 from outboard.spec.client_architecture import H_CAS
-from outboard.spec.papr import CPU_RTAS_CALLS, RTAS_HCALL, XICS_HCALLS, XIVE_HCALLS
+from outboard.spec.papr import CPU_HCALLS, CPU_RTAS_CALLS, RTAS_HCALL, XICS_HCALLS, XIVE_HCALLS
 
 if TYPE_CHECKING:
     from outboard.qemu.live import LiveMachine
     from outboard.qemu.live_memory import LiveMemory
 
-ROWS = {row.opcode: row for row in (*XIVE_HCALLS, *XICS_HCALLS, RTAS_HCALL)}
+ROWS = {row.opcode: row for row in (*XIVE_HCALLS, *XICS_HCALLS, *CPU_HCALLS, RTAS_HCALL)}
 OPCODES = {row.name: row.opcode for row in ROWS.values()} | {"H_CAS": H_CAS}
 CPU_CALLS = {row.name: row.token for row in CPU_RTAS_CALLS}
 SUCCESS = 0
@@ -93,11 +94,15 @@ class LiveCpu:
         """Make a hypercall, by number or name; arguments are R4 and up. Return R3, signed, then its results.
 
         Of a call that fails there is R3 only; of one that no table has, all of R4 to R12. Where a guest starts or stops
-        CPUs by RTAS the agent stays what runs on them; see `LiveMachine.take_starts`.
+        CPUs by RTAS the agent stays what runs on them; see `LiveMachine.take_starts`. H_CEDE and its like are served
+        here and not by QEMU: the agent's CPUs look for operations, and must not halt.
         """
         if isinstance(call, str) and call not in OPCODES:
             raise LocalError(f"no hypercall {call!r}; there are {', '.join(OPCODES)}")
         opcode = OPCODES[call] if isinstance(call, str) else call
+        self._machine.resume(self.index)
+        if opcode in CEDING_CALLS:
+            return self._machine.ceding.serve(self.index, opcode, arguments)
         if opcode == H_CAS:
             self._machine.stop_others(self.index)
         elif opcode == RTAS_HCALL.opcode and arguments:

@@ -6,7 +6,10 @@ from outboard.xive.source cimport Source
 from outboard.xive.tima cimport Tima
 
 cdef unsigned long long _ESB_BASE, _TIMA_BASE, _ALL_ONES
-cdef int _ESB_ACCESS
+cdef int _ESB_ACCESS, _PAGE
+
+@cython.locals(bits=cython.ulonglong, page=cython.int)
+cpdef int piece(unsigned long long addr, int left) except -1
 
 @cython.final
 cdef class Bus:
@@ -19,6 +22,8 @@ cdef class Bus:
     cdef public bint tima_on
     cdef public bint end_esb_on
     cdef public bint fault
+    cdef readonly bint esb_of_any_size
+    cdef readonly bint unaligned_in_pieces
     cdef readonly unsigned long long end_base
     cdef unsigned long long mmio_end
 
@@ -29,12 +34,12 @@ cdef class Bus:
     cdef unsigned long long _load_memory(self, int cpu, unsigned long long addr, int size) except? 0xdeadbeef
     @cython.final
     cdef int _store_nowhere(self, int cpu, unsigned long long addr, int size, unsigned long long value) except -1
-    @cython.final
     @cython.locals(bits=cython.int, low=cython.ulonglong, first=cython.ulonglong, second=cython.ulonglong)
     cdef unsigned long long _load_unaligned(self, int cpu, unsigned long long addr, int size) except? 0xdeadbeef
-    @cython.final
-    @cython.locals(at=cython.int)
-    cdef int _store_bytes(self, int cpu, unsigned long long addr, int size, unsigned long long value) except -1
+    @cython.locals(value=cython.ulonglong, size=cython.int)
+    cdef unsigned long long _load_pieces(self, int cpu, unsigned long long addr, int left) except? 0xdeadbeef
+    @cython.locals(size=cython.int)
+    cdef int _store_unaligned(self, int cpu, unsigned long long addr, int left, unsigned long long value) except -1
     cdef str _name(self, unsigned long long addr)
     @cython.final
     @cython.locals(value=cython.ulonglong)

@@ -92,7 +92,7 @@ def _at(version: Version, rows: tuple[tuple[Version, T], ...]) -> T:
 def machine_type(name: str = NEWEST) -> MachineType:
     """Return a machine type by QEMU's name; "pseries" is the newest. Raises LocalError for one that is not modelled."""
     name = NEWEST if name == "pseries" else name
-    if name not in _VERSIONS:
+    if not isinstance(name, str) or name not in _VERSIONS:
         raise LocalError(f"unsupported machine type {name!r}; modelled: {', '.join(_VERSIONS)}")
     version = _VERSIONS[name]
     offered = tuple(bit for since, bits in _OFFERED if since <= version for bit in bits)

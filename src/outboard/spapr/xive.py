@@ -35,6 +35,10 @@ MAX_SERVERS = 0x1000
 RAM_MAX = 1 << 40
 RAM_SIZE = 256 << 20
 """Bytes of the RAM that a controller gets when it is given none."""
+_OF_PRESENTER = ("pipr_follows_cppr", "nsr_as_a_whole", "group_level_in_nsr", "pool_is_presented")
+_OF_TIMA = ("pull_clears_first", "tima_repeats", "pulls_phys", "pool_has_inc_and_age")
+_OF_BUS = ("esb_of_any_size", "unaligned_in_pieces")
+"""The flavour's switches that engines are made with."""
 
 
 class SpaprXive:
@@ -92,13 +96,14 @@ class SpaprXive:
     def _build(self, max_cpus: int, esb_shift: int, source_flags: int) -> None:
         ids = [index * self.vsmt for index in range(max_cpus)]
         nr_ends = NR_PRIORITIES * self.nr_servers
-        self.presenter = Presenter(ids, self.events, says_undispatched=True)
+        of = self.flavour.switches
+        self.presenter = Presenter(ids, self.events, says_undispatched=True, **of(*_OF_PRESENTER))
         self.router = SpaprRouter(self.presenter, self.memory, self.events, self.nr_irqs, self.nr_servers, nr_ends)
         self.source = Source(self.router, self.nr_irqs, self.events, esb_shift, source_flags)
         self.router.source = self.source
-        self.tima = Tima(self.presenter, self.router, self.events, self.swaps, self.flavour.pull_clears_first)
+        self.tima = Tima(self.presenter, self.router, self.events, self.swaps, **of(*_OF_TIMA))
         self.ends = EndSource(self.router, self.events, self.nr_irqs)
-        self.bus = Bus(self.source, self.tima, self.ends, self.memory, self.events)
+        self.bus = Bus(self.source, self.tima, self.ends, self.memory, self.events, **of(*_OF_BUS))
 
     # vCPUs
 

@@ -112,6 +112,13 @@ TCE_HCALLS = (
 )
 """The hypercalls by which a guest lets devices reach its memory (LoPAPR, "TCE Access"), by their numbers."""
 
+CPU_HCALLS = (
+    _hcall(0xE0, "H_CEDE", ""),
+    _hcall(0xE4, "H_CONFER", "target dispatch"),
+    _hcall(0xE8, "H_PROD", "target"),
+)
+"""The hypercalls by which CPUs give their processor away (LoPAPR, "Shared Processor LPAR"), by their numbers."""
+
 
 # Run-time abstraction services
 

@@ -5,7 +5,7 @@ answers where that document is silent. All structures and registers are big-endi
 significant, as IBM's documents do.
 
 IVSE: interrupt virtualization source engine (source controller). IVRE: routing engine (router). IVPE: presentation
-engine (presenter). Older names: IVE for EAS, EQD for END, VPD for NVT, SBE for ESB.
+engine (presenter). Older names: IVE for EAS, EQD for END, VPD for NVT, SBE for ESB. What QEMU 10.0 has besides says so.
 """
 
 from enum import IntEnum, IntFlag
@@ -61,7 +61,7 @@ TWO_PAGES = {13, 17}
 
 ESB_OFFSET_MASK = 0xFFF
 ESB_ACCESS_SIZE = 8
-"""The only size in which ESB pages answer."""
+"""The size in which ESB pages answer; in QEMU 10.0 the smaller ones do as well."""
 
 
 class EsbRange(NamedTuple):
@@ -267,6 +267,10 @@ NSR_HE_PHYS = 0x80
 """Exception of the PHYS ring: what a notification sets in the HE field."""
 NSR_HE = 0xC0
 """The HE field of the PHYS ring: what an acknowledge looks at and clears."""
+NSR_HE_POOL = 0x40
+"""Exception of the PHYS ring for what is pending in POOL; QEMU 10.0 has it."""
+NSR_GROUP = 0x3F
+"""Level of the group that an exception is for, 0 for none; QEMU 10.0 looks at it."""
 
 EXCEPTION = {Ring.OS: (NSR_EO, NSR_EO), Ring.PHYS: (NSR_HE_PHYS, NSR_HE)}
 """Rings with an output line: the NSR bits that a notification sets, and those that an acknowledge takes."""
@@ -296,6 +300,8 @@ TIMA_OFFSET_MASK = 0xFFF
 """Address bits that are decoded within a page."""
 TIMA_SPECIAL = 0x800
 """Address bit that allows special operations only."""
+TIMA_REPEATS = 16
+"""How often QEMU 10.0 has each special operation, 64 bytes apart: it does not decode bits 6 to 9 of the address."""
 
 ACCESS = {
     View.HW: {
@@ -325,6 +331,9 @@ ACCESS = {
 }
 """What each view may do with the 16 bytes of each ring: `r` load, `w` load and store, `-` neither."""
 
+POOL_MORE = (Reg.INC, Reg.AGE)
+"""Bytes of the POOL ring that QEMU 10.0's views HW and HV may load and store, too."""
+
 RAW_SIZES = (4, 8)
 """Sizes in which registers are accessed raw; the USER ring not at all."""
 
@@ -343,6 +352,7 @@ class TimaOp(IntEnum):
     PULL_OS_CTX = 8
     ACCEPT_HV = 9
     PULL_POOL_CTX = 10
+    PULL_PHYS_CTX = 11
 
 
 class TimaOpRow(NamedTuple):
@@ -369,6 +379,9 @@ TIMA_OPS = (
     TimaOpRow(TimaOp.PULL_POOL_CTX, View.HV, 0x828, (4, 8), False, "pull the pool context"),
 )
 """All special operations that the hardware model has; a more privileged view may use those of a less privileged."""
+
+TIMA_PULL_PHYS = TimaOpRow(TimaOp.PULL_PHYS_CTX, View.HV, 0x838, (1,), False, "pull the physical context")
+"""One more, that QEMU 10.0 has."""
 
 
 def ipb_bit(priority: int) -> int:

@@ -4,7 +4,8 @@ cimport outboard.guest.words as words
 from outboard.xive.events cimport Events
 
 cdef unsigned int _NSR, _CPPR, _IPB, _PIPR, _W2, _USER, _OS, _POOL, _PHYS, _VALID, _CAM, _SERVER
-cdef unsigned int _SIZE, _PRIORITY_MAX, _NOTIFIES_OS, _TAKES_OS, _NOTIFIES_PHYS, _TAKES_PHYS, _HASH, _WORD, _CAM_BLOCK_SHIFT
+cdef unsigned int _SIZE, _RING, _PRIORITY_MAX, _NOTIFIES_OS, _NOTIFIES_PHYS, _HASH, _WORD
+cdef unsigned int _CAM_BLOCK_SHIFT
 cdef unsigned int _EXTERNAL, _HYPERVISOR
 cdef int _NONE, _NOWHERE, _SEVERAL
 
@@ -25,6 +26,13 @@ cdef class Presenter:
     cdef unsigned char[::1] _linked
     cdef unsigned char[::1] _piprs
     cdef unsigned char[::1] _bits
+    cdef readonly bint pipr_follows_cppr
+    cdef unsigned int _kept
+    cdef unsigned int _takes_os
+    cdef unsigned int _takes_phys
+    cdef unsigned int _group
+    cdef unsigned int _pool
+    cdef unsigned int _elsewhere
 
     cpdef int enable(self, unsigned int thread, bint enabled) except -1
     cpdef bint is_enabled(self, unsigned int thread) except -1
@@ -53,9 +61,15 @@ cdef class Presenter:
     cpdef int set_pending(self, unsigned int thread, unsigned int ring, unsigned int priority) except -1
     @cython.locals(at=cython.uint)
     cpdef int notify(self, unsigned int thread, unsigned int ring) except -1
+    @cython.locals(at=cython.uint)
+    cdef int _notify_pool(self, unsigned int thread) except -1
     cdef int _tell(self, str event, unsigned int thread, unsigned int ring, unsigned int cppr) except -1
     cpdef int lower(self, unsigned int thread, unsigned int ring) except -1
     @cython.locals(at=cython.uint, nsr=cython.uint, taken=cython.uint, cppr=cython.uint)
     cpdef unsigned int accept(self, unsigned int thread, unsigned int ring) except? 0xdeadbeef
     @cython.locals(at=cython.uint)
     cpdef int set_cppr(self, unsigned int thread, unsigned int ring, unsigned int cppr) except -1
+    @cython.locals(at=cython.uint, pipr=cython.uint, pool=cython.uint)
+    cdef int _recompute(self, unsigned int thread, unsigned int ring) except -1
+    cdef unsigned int _take_elsewhere(self, unsigned int thread, unsigned int ring, unsigned int nsr,
+                                      unsigned int cppr) except? 0xdeadbeef

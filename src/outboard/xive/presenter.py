@@ -1,7 +1,8 @@
 """IVPE, the interrupt virtualization presentation engine: thread contexts, and the search for the one to interrupt.
 
 Source: QEMU docs/specs/ppc-xive, "XIVE thread interrupt context", "CAM" matching as the hardware model of QEMU 7.2
-does it. Modelled: the rings of every thread, output lines, matching for specific NVTs and for user-level events.
+does it; by its switches also what is pending as QEMU 10.0 presents it. Modelled: the rings of every thread, output
+lines, matching for specific NVTs and for user-level events.
 Not modelled: logical servers (groups), which generation 1 of the model refuses.
 """
 
@@ -13,6 +14,8 @@ from outboard.spec.xive import (
     EXCEPTION,
     HW_CAM_PIR_MASK,
     HW_CAM_THREAD,
+    NSR_GROUP,
+    NSR_HE_POOL,
     PRIORITY_MAX,
     RING_SIZE,
     TCTX_RESET,
@@ -29,10 +32,12 @@ from outboard.xive.events import Events
 _NSR, _CPPR, _IPB, _PIPR, _W2 = Reg.NSR, Reg.CPPR, Reg.IPB, Reg.PIPR, Reg.W2
 _USER, _OS, _POOL, _PHYS = Ring.USER, Ring.OS, Ring.POOL, Ring.PHYS
 _VALID, _CAM, _SERVER = RingW2.valid.mask, RingW2.cam.mask, RingW2.logical_server.mask
-_SIZE = TCTX_SIZE
+_SIZE, _RING = TCTX_SIZE, RING_SIZE
 _PRIORITY_MAX = PRIORITY_MAX
 _NOTIFIES_OS, _TAKES_OS = EXCEPTION[Ring.OS]
 _NOTIFIES_PHYS, _TAKES_PHYS = EXCEPTION[Ring.PHYS]
+_ALL = 0xFF
+"""Of NSR: every bit."""
 _CAM_BLOCK_SHIFT = Cam.nvt_block.shift
 _HASH = 0x9E3779B1
 """Spreads CAM lines over the index: 2**32 over the golden ratio."""
@@ -63,10 +68,24 @@ class Presenter:
     enabled: one byte a thread, 1 where the search looks. The threads that have a CAM line in a valid ring are found
     through an index, chains of (thread, ring) by hash of the CAM line; it follows the rings and is no state.
     says_undispatched: report an NVT that no thread has, as the pseries machine does. block_id: of the CAM lines that
-    the threads have as such, in their PHYS rings.
+    the threads have as such, in their PHYS rings. pipr_follows_cppr: compute PIPR when CPPR is set (that of PHYS from
+    what a valid POOL has pending, too) and not at an acknowledge. nsr_as_a_whole: set and clear NSR, not only bits of
+    it. group_level_in_nsr: an acknowledge takes any NSR; what is a group's stays in IPB. pool_is_presented: POOL has
+    the NSR, PIPR and line of PHYS.
     """
 
-    def __init__(self, pirs: list[int], events: Events, says_undispatched: bool = False, block_id: int = 0) -> None:
+    def __init__(
+        self,
+        pirs: list[int],
+        events: Events,
+        says_undispatched: bool = False,
+        block_id: int = 0,
+        *,
+        pipr_follows_cppr: bool = False,
+        nsr_as_a_whole: bool = False,
+        group_level_in_nsr: bool = False,
+        pool_is_presented: bool = False,
+    ) -> None:
         if not pirs or any(not 0 <= pir <= 0xFFFFFFFF for pir in pirs):
             raise LocalError(f"a presenter needs threads with PIRs of 32 bits, got {len(pirs)} of them")
         self.threads = len(pirs)
@@ -87,6 +106,14 @@ class Presenter:
         self._linked = bytearray(4 * self.threads)
         self._piprs = bytearray(_PIPRS)
         self._bits = bytearray(_BITS)
+        self.pipr_follows_cppr = pipr_follows_cppr
+        # Of NSR: what a notification and an acknowledge leave, what an acknowledge takes, what is a group's or POOL's.
+        self._kept = 0 if nsr_as_a_whole else _ALL
+        self._takes_os = _ALL if group_level_in_nsr else _TAKES_OS
+        self._takes_phys = _ALL if group_level_in_nsr else _TAKES_PHYS
+        self._group = NSR_GROUP if group_level_in_nsr else 0
+        self._pool = NSR_HE_POOL if pool_is_presented else 0
+        self._elsewhere = self._group | self._pool
         for thread in range(self.threads):
             self.reset(thread)
 
@@ -214,8 +241,12 @@ class Presenter:
         """Make priorities pending in a ring."""
         at = thread * _SIZE + ring
         self.rings[at + _IPB] |= bits
-        self.rings[at + _PIPR] = self._piprs[self.rings[at + _IPB]]
-        self.notify(thread, ring)
+        if ring == _POOL and self._pool:
+            self.rings[at + _RING + _PIPR] = self._piprs[self.rings[at + _IPB]]
+            self._notify_pool(thread)
+        else:
+            self.rings[at + _PIPR] = self._piprs[self.rings[at + _IPB]]
+            self.notify(thread, ring)
 
     def set_pending(self, thread: int, ring: int, priority: int) -> None:
         """Make `priority` (0 to 255; above 7 there is no bit for it) pending in a ring."""
@@ -226,17 +257,30 @@ class Presenter:
         at = thread * _SIZE + ring
         if self.rings[at + _PIPR] < self.rings[at + _CPPR] and ring & 0x10:  # POOL and USER have no exception
             if ring == _OS:
-                self.rings[at + _NSR] |= _NOTIFIES_OS
+                self.rings[at + _NSR] = self.rings[at + _NSR] & self._kept | _NOTIFIES_OS
                 self.lines[thread] |= _EXTERNAL
             else:
-                self.rings[at + _NSR] |= _NOTIFIES_PHYS
+                self.rings[at + _NSR] = self.rings[at + _NSR] & self._kept | _NOTIFIES_PHYS
                 self.lines[thread] |= _HYPERVISOR
             if self.events.on:
                 self._tell("xive_tctx_notify", thread, ring, self.rings[at + _CPPR])
 
+    def _notify_pool(self, thread: int) -> None:
+        """Raise the exception of the PHYS ring, whose PIPR is POOL's now, as `notify` does."""
+        at = thread * _SIZE + _PHYS
+        if self._pool and self.rings[at + _PIPR] < self.rings[at + _CPPR]:
+            self.rings[at + _NSR] = self.rings[at + _NSR] & self._kept | self._pool
+            self.lines[thread] |= _HYPERVISOR
+            if self.events.on:
+                self._tell("xive_tctx_notify", thread, _POOL, self.rings[at + _CPPR])
+
     def _tell(self, event: str, thread: int, ring: int, cppr: int) -> None:
-        at = thread * _SIZE + ring  # compiled, a call through the class's table: it stays out of its callers
-        ipb, pipr, nsr = self.rings[at + _IPB], self.rings[at + _PIPR], self.rings[at + _NSR]
+        # Compiled, a call through the class's table: it stays out of its callers.
+        at = thread * _SIZE + ring
+        ipb = self.rings[at + _IPB]
+        if ring == _POOL and self._pool:
+            at += _RING
+        pipr, nsr = self.rings[at + _PIPR], self.rings[at + _NSR]
         self.events.tell(event, thread, ring, ipb, pipr, cppr, nsr)
 
     def lower(self, thread: int, ring: int) -> None:
@@ -248,16 +292,28 @@ class Presenter:
         at = thread * _SIZE + ring
         self.lower(thread, ring)
         nsr = self.rings[at + _NSR]
-        taken = _TAKES_OS if ring == _OS else _TAKES_PHYS
+        taken = self._takes_os if ring == _OS else self._takes_phys
         if nsr & taken:
             cppr = self.rings[at + _PIPR]
             self.rings[at + _CPPR] = cppr
-            self.rings[at + _IPB] &= ~self._bits[cppr]
-            self.rings[at + _PIPR] = self._piprs[self.rings[at + _IPB]]
-            self.rings[at + _NSR] = nsr & ~taken
+            if nsr & self._elsewhere:
+                ring = self._take_elsewhere(thread, ring, nsr, cppr)
+            else:
+                self.rings[at + _IPB] &= ~self._bits[cppr]
+            if not self.pipr_follows_cppr:
+                self.rings[at + _PIPR] = self._piprs[self.rings[at + _IPB]]
+            self.rings[at + _NSR] = nsr & ~taken & self._kept
             if self.events.on:
                 self._tell("xive_tctx_accept", thread, ring, cppr)
         return nsr << 8 | self.rings[at + _CPPR]
+
+    def _take_elsewhere(self, thread: int, ring: int, nsr: int, cppr: int) -> int:
+        """Take a priority that may be a group's, which is in no IPB, or POOL's; return the ring that it was of."""
+        if ring == _PHYS and nsr & self._pool:
+            ring = _POOL
+        if not nsr & self._group:
+            self.rings[thread * _SIZE + ring + _IPB] &= ~self._bits[cppr]
+        return ring
 
     def set_cppr(self, thread: int, ring: int, cppr: int) -> None:
         """Set the priority that the thread is at; one that is no priority masks nothing."""
@@ -265,7 +321,22 @@ class Presenter:
         if self.events.on:
             self._tell("xive_tctx_set_cppr", thread, ring, cppr)
         self.rings[at + _CPPR] = 0xFF if cppr > _PRIORITY_MAX else cppr
-        self.notify(thread, ring)
+        if self.pipr_follows_cppr:
+            self._recompute(thread, ring)
+        else:
+            self.notify(thread, ring)
+
+    def _recompute(self, thread: int, ring: int) -> None:
+        """Compute a ring's PIPR anew, that of PHYS from POOL, too, and notify the ring that it comes from."""
+        at = thread * _SIZE + ring
+        pipr = pool = self._piprs[self.rings[at + _IPB]]
+        if ring == _PHYS and self.w2(thread, _POOL) & _VALID:
+            pool = self._piprs[self.rings[at - _RING + _IPB]]
+        self.rings[at + _PIPR] = min(pipr, pool)
+        if pool < pipr:
+            self._notify_pool(thread)
+        else:
+            self.notify(thread, ring)
 
 
 assert RING_SIZE == 16 and _SIZE == 64, "entries and places are taken apart by shifts"

@@ -9,7 +9,7 @@ cdef unsigned int _OFFSET_MASK, _SPECIAL, _SIZE, _OS, _POOL, _PHYS, _W2, _VALID
 cdef unsigned int _CAM_BLOCK, _CAM_BLOCK_SHIFT, _CAM_INDEX, _RAW_MIN
 cdef unsigned long long _ALL_ONES
 cdef unsigned int _SET_OS_CPPR, _PUSH_OS_CTX, _SET_HV_CPPR, _VT_PUSH, _SET_OS_PENDING
-cdef unsigned int _ACCEPT_OS, _ACCEPT_HV, _VT_POLL, _PULL_OS_CTX, _PULL_POOL_CTX
+cdef unsigned int _ACCEPT_OS, _ACCEPT_HV, _VT_POLL, _PULL_OS_CTX, _PULL_POOL_CTX, _PULL_PHYS_CTX
 
 @cython.final
 cdef class Tima:
@@ -17,7 +17,7 @@ cdef class Tima:
     cdef readonly Router router
     cdef readonly Events events
     cdef readonly bint swaps
-    cdef readonly bint pull_clears
+    cdef readonly bint pull_clears_first
     cdef unsigned char[::1] rings
     cdef unsigned char[::1] _readable
     cdef unsigned char[::1] _writable
@@ -38,6 +38,8 @@ cdef class Tima:
     cpdef unsigned int pull_os(self, unsigned int thread) except? 0xdeadbeef
     @cython.locals(w2=cython.uint)
     cpdef unsigned int pull_pool(self, unsigned int thread) except? 0xdeadbeef
+    @cython.locals(w2=cython.uint)
+    cpdef unsigned int pull_phys(self, unsigned int thread) except? 0xdeadbeef
     @cython.locals(ipb=cython.int)
     cpdef int push_os(self, unsigned int thread, unsigned int w2) except -1
     @cython.final

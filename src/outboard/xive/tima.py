@@ -1,23 +1,28 @@
 """TIMA, the thread interrupt management area: four views of the context of the thread that makes the access.
 
 Source: QEMU docs/specs/ppc-xive, "XIVE thread interrupt context"; access maps and special operations as the hardware
-model of QEMU 7.2 has them. Modelled: raw accesses, push and pull of contexts, acknowledge, CPPR, pending. Not modelled:
-event-based branches, acknowledge to the even lines, group operations; a guest that uses them gets all ones.
+model of QEMU 7.2 has them, by switches as that of QEMU 10.0. Modelled: raw accesses, push and pull of contexts,
+acknowledge, CPPR, pending. Not modelled: event-based branches, acknowledge to the even lines, group operations; a guest
+that uses them gets all ones.
 """
 
 import outboard.guest.words as words
 from outboard.spec.xive import (
     ACCESS,
+    POOL_MORE,
     RAW_SIZES,
     TCTX_SIZE,
     TIMA_OFFSET_MASK,
     TIMA_OPS,
+    TIMA_PULL_PHYS,
+    TIMA_REPEATS,
     TIMA_SPECIAL,
     Cam,
     Reg,
     Ring,
     RingW2,
     TimaOp,
+    TimaOpRow,
     View,
 )
 from outboard.xive.events import Events
@@ -33,23 +38,27 @@ _ALL_ONES = 0xFFFFFFFF_FFFFFFFF
 _SET_OS_CPPR, _PUSH_OS_CTX, _SET_HV_CPPR = TimaOp.SET_OS_CPPR, TimaOp.PUSH_OS_CTX, TimaOp.SET_HV_CPPR
 _VT_PUSH, _SET_OS_PENDING = TimaOp.VT_PUSH, TimaOp.SET_OS_PENDING
 _ACCEPT_OS, _ACCEPT_HV, _VT_POLL = TimaOp.ACCEPT_OS, TimaOp.ACCEPT_HV, TimaOp.VT_POLL
-_PULL_OS_CTX, _PULL_POOL_CTX = TimaOp.PULL_OS_CTX, TimaOp.PULL_POOL_CTX
+_PULL_OS_CTX, _PULL_POOL_CTX, _PULL_PHYS_CTX = TimaOp.PULL_OS_CTX, TimaOp.PULL_POOL_CTX, TimaOp.PULL_PHYS_CTX
 
 
-def _access_map(letters: str) -> bytearray:
+def _access_map(letters: str, pool_more: bool) -> bytearray:
     """Return 0xff for every byte that a view may access in one of the ways `letters`, 64 bytes a view."""
     rows = ((view, ring) for view in View for ring in Ring)
-    return bytearray(0xFF if letter in letters else 0 for view, ring in rows for letter in ACCESS[view][ring])
+    table = bytearray(0xFF if letter in letters else 0 for view, ring in rows for letter in ACCESS[view][ring])
+    for view in (View.HW, View.HV) if pool_more else ():
+        for register in POOL_MORE:
+            table[view * _SIZE + _POOL + register] = 0xFF
+    return table
 
 
-def _decoder(store: bool) -> bytearray:
+def _decoder(rows: list[TimaOpRow], repeats: int) -> bytearray:
     """Return the special operation that an access finds, at view << 16 | offset << 4 | size; 0 is none."""
     table = bytearray(len(View) << 16)
-    for row in TIMA_OPS:
-        if row.store is store:
-            for view in range(row.view + 1):
-                for size in row.sizes:
-                    table[view << 16 | row.offset << 4 | size] = row.op
+    for row in rows:
+        for view in range(row.view + 1):
+            for size in row.sizes:
+                for offset in range(row.offset, row.offset + repeats * _SIZE, _SIZE):
+                    table[view << 16 | offset << 4 | size] = row.op
     return table
 
 
@@ -57,22 +66,35 @@ class Tima:
     """The TIMA of a presenter's threads.
 
     swaps: whether the pull operations return their word with its bytes reversed, as on a little-endian host.
-    pull_clears: whether pulling the pool context returns the word with its valid bit already clear.
+    pull_clears_first: whether pulling the pool context returns the word with its valid bit already clear. tima_repeats:
+    whether special operations are there every 64 bytes. pulls_phys: whether there is one that pulls the physical
+    context. pool_has_inc_and_age: whether INC and AGE of the POOL ring can be accessed.
     """
 
     def __init__(
-        self, presenter: Presenter, router: Router, events: Events, swaps: bool = False, pull_clears: bool = True
+        self,
+        presenter: Presenter,
+        router: Router,
+        events: Events,
+        swaps: bool = False,
+        pull_clears_first: bool = True,
+        *,
+        tima_repeats: bool = False,
+        pulls_phys: bool = False,
+        pool_has_inc_and_age: bool = False,
     ) -> None:
         self.presenter = presenter
         self.router = router
         self.events = events
         self.swaps = swaps
-        self.pull_clears = pull_clears
+        self.pull_clears_first = pull_clears_first
         self.rings = self.presenter.rings
-        self._readable = _access_map("rw")
-        self._writable = _access_map("w")
-        self._loads = _decoder(store=False)
-        self._stores = _decoder(store=True)
+        self._readable = _access_map("rw", pool_has_inc_and_age)
+        self._writable = _access_map("w", pool_has_inc_and_age)
+        rows = [*TIMA_OPS, TIMA_PULL_PHYS] if pulls_phys else TIMA_OPS
+        times = TIMA_REPEATS if tima_repeats else 1
+        self._loads = _decoder([row for row in rows if not row.store], times)
+        self._stores = _decoder([row for row in rows if row.store], times)
 
     def load(self, thread: int, offset: int, size: int) -> int:
         """Load `size` aligned bytes at `offset` of the TIMA as `thread`."""
@@ -111,6 +133,8 @@ class Tima:
             return self.pull_os(thread)
         if op == _PULL_POOL_CTX:
             return self.pull_pool(thread)
+        if op == _PULL_PHYS_CTX:
+            return self.pull_phys(thread)
         assert op == _VT_POLL
         return self.rings[thread * _SIZE + _PHYS + _W2]
 
@@ -144,7 +168,14 @@ class Tima:
         """Take the pool context off the thread. Return word 2."""
         w2 = self.presenter.w2(thread, _POOL)
         self.presenter.set_w2(thread, _POOL, w2 & ~_VALID)
-        return self._pulled(w2 & ~_VALID if self.pull_clears else w2)
+        return self._pulled(w2 & ~_VALID if self.pull_clears_first else w2)
+
+    def pull_phys(self, thread: int) -> int:
+        """Take the physical context off the thread; its line falls. Return byte 0 of word 2, no longer valid."""
+        w2 = self.presenter.w2(thread, _PHYS) & ~_VALID
+        self.presenter.set_w2(thread, _PHYS, w2)
+        self.presenter.lower(thread, _PHYS)
+        return w2 >> 24
 
     def push_os(self, thread: int, w2: int) -> None:
         """Give the thread an OS context, and what its NVT had to keep for it."""

@@ -23,9 +23,14 @@ _NAME = re.compile(r"qemu-(\d+)\.(\d+)")
 def choose_qemu(path: Path | None = None) -> QemuBinary:
     """Return the QEMU at a path, or the oldest one here whose controller is modelled. Raises QemuError."""
     if path is None:
-        there = [binary for binary in find_qemus("ppc64") if binary.version >= OLDEST]
+        found = find_qemus("ppc64")
+        there = [binary for binary in found if binary.version >= OLDEST]
         if not there:
-            raise QemuError("no qemu-system-ppc64 of version 7.2 or newer is here; install it, or give a path")
+            older = ", ".join(".".join(map(str, binary.version)) for binary in found) or "none"
+            raise QemuError(
+                "the comparison needs qemu-system-ppc64 7.2 or newer (Debian: qemu-system-ppc), or its path by --qemu; "
+                f"found: {older}. Nothing else needs it"
+            )
         return there[0]
     root = path.absolute().parents[2] if len(path.absolute().parents) > 3 else None
     return QemuBinary.read(path, root if root and (root / "usr/share/qemu").is_dir() else None)
@@ -40,17 +45,22 @@ def flavour_of(binary: QemuBinary) -> Flavour:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a campaign is: its machine, seed, and how many steps. The same plan has the same steps."""
+    """What a campaign is: its machine, seed, and how many steps. The same plan has the same steps.
+
+    flavour: whose answers the model gives, by name; None for those that the QEMU should give.
+    """
 
     cpus: int = 1
     mode: str = "dual"
     vsmt: int = 1
     seed: int = 0
     count: int = 10000
+    flavour: str | None = None
 
     def pair(self, binary: QemuBinary) -> Pair:
         """Return the two that its steps are done to, not started yet."""
-        return Pair(binary, self.cpus, self.mode, self.vsmt, flavour=flavour_of(binary))
+        flavour = FLAVOURS[self.flavour] if self.flavour else flavour_of(binary)
+        return Pair(binary, self.cpus, self.mode, self.vsmt, flavour=flavour)
 
 
 class Outcome(NamedTuple):

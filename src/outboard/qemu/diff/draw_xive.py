@@ -4,10 +4,15 @@ from outboard.qemu.diff.compare import QUEUES
 from outboard.qemu.diff.draw import EDGES, LSIS, PAGES, Draw, hcall
 from outboard.qemu.diff.steps import NO_HCALLS, Step
 from outboard.spec.papr import ESB_BASE, TIMA_BASE, XIVE_HCALLS
+from outboard.spec.xive import TCTX_SIZE, TIMA_OPS, TIMA_PULL_PHYS, TIMA_SIZE
 
 END_ESB = ESB_BASE + 0x40000000
 HV, OS = TIMA_BASE + 0x10000, TIMA_BASE + 0x20000
 NO_RAM = 0x20000000
+OPERATIONS = [row.offset for row in (*TIMA_OPS, TIMA_PULL_PHYS)]
+BORDERS = (ESB_BASE, END_ESB, *(TIMA_BASE + offset for offset in range(0, TIMA_SIZE + 1, 0x10000)))
+NOTHING_VALID = (0, 0x0505050505050505, 0x0706050403020100, 0x7F7F7F7F7F7F7F7F)
+"""Values whose bytes, wherever they land, push no valid context."""
 
 
 def trigger(draw: Draw) -> Step:
@@ -39,6 +44,24 @@ def wrong_size(draw: Draw) -> Step:
     if draw.maybe(0.5):
         return Step("load", (draw.cpu(), addr, size))
     return Step("store", (draw.cpu(), ESB_BASE + draw.below(0x4000) * 0x10000 + draw.below(0x1000), size, 0))
+
+
+def _any_access(draw: Draw, addr: int) -> Step:
+    cpu, size = draw.cpu(), draw.one((1, 2, 4, 8))
+    if draw.maybe(0.5):
+        return Step("load", (cpu, addr, size))
+    return Step("store", (cpu, addr, size, draw.one(NOTHING_VALID) & (1 << 8 * size) - 1))
+
+
+def repeat(draw: Draw) -> Step:
+    """Look for the TIMA's operations elsewhere, in any size."""
+    page = TIMA_BASE + 0x10000 * draw.below(4)
+    return _any_access(draw, page + draw.one(OPERATIONS) + TCTX_SIZE * draw.below(32) + draw.one((0, 0, 0, 1, 2, 4)))
+
+
+def border(draw: Draw) -> Step:
+    """Reach from one region, from a page, or from where nothing is, into the next."""
+    return _any_access(draw, draw.one((*BORDERS, draw.page(True) + 0x1000)) + draw.below(16) - 12)
 
 
 def accept(draw: Draw) -> Step:
@@ -139,4 +162,4 @@ def end_page(draw: Draw) -> Step:
     """Use an END's pages, which are seldom there."""
     index = draw.cpu() * draw.vsmt * 8 + draw.below(8)
     offset = draw.one((0, 0x10000)) + draw.one((0, 0x800, 0xC00, 0xD00, 0xE00, 0xF00))
-    return Step("load", (draw.cpu(), END_ESB + index * PAGES + offset, 8))
+    return Step("load", (draw.cpu(), END_ESB + index * PAGES + offset, draw.one((8, 8, 8, 8, 1, 2, 4))))
