@@ -96,4 +96,14 @@ class StartsCpus(Protocol):
         """Return whether a CPU is stopped: it runs nothing until another starts it."""
 
 
+class CedesCpus(Protocol):
+    """A machine whose CPUs give their processor away by H_CEDE: their programs wait until they are woken."""
+
+    def is_ceded(self, index: int) -> bool:
+        """Return whether a CPU has ceded, and neither an interrupt nor another CPU has woken it."""
+
+    def resume(self, index: int) -> None:
+        """Let a CPU go on."""
+
+
 Program = Callable[[Cpu], Steps]

@@ -4,6 +4,8 @@ A program is a generator function of its CPU (`machine.cpu`). It is stopped, and
 it yields what is no reason to wait, or when its turn does not end: after so many operations, or after seconds of
 computing without any (watched in the main thread only; such a turn has no effect on the machine, whenever it is cut).
 The others go on.
+
+A program that made H_CEDE yields next, and goes on when its CPU is interrupted or prodded.
 """
 
 import random
@@ -13,9 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import cast
 
 from outboard.errors import LocalError, WaitTimeout
-from outboard.machine.cpu import WAIT, Cpu, Machine, Memory, Program, StartsCpus, Steps
+from outboard.machine.cpu import WAIT, CedesCpus, Cpu, Machine, Memory, Program, StartsCpus, Steps
 
 OPERATIONS_MAX = 10_000_000
 """Operations of one turn."""
@@ -104,12 +107,13 @@ class Fault:
 
 @dataclass
 class _Running:
-    """One program. waits: for its CPU's interrupt input."""
+    """One program. waits: for its CPU's interrupt input; ceded: for whatever wakes its CPU."""
 
     turn: Turn
     name: str
     steps: Steps
     waits: bool = False
+    ceded: bool = False
 
 
 class Scheduler:
@@ -135,6 +139,7 @@ class Scheduler:
         self._operations = operations
         self._turn_s = turn_s
         self._idle_s = idle_s
+        self._ceding = cast(CedesCpus, machine) if hasattr(machine, "is_ceded") else None
         self._running: dict[int, _Running] = {}
         self._entries: dict[int, Program] = {}
         self._now: Turn | None = None
@@ -205,10 +210,12 @@ class Scheduler:
 
     def _take_turn(self, one: _Running) -> bool:
         """Let a program run until it yields, or ends; false when it waits for an interrupt that is not there."""
-        if one.waits and not one.turn.cpu.irq():
+        if self._waits(one):
             return False
         one.waits = False
         turn = one.turn
+        if self._ceding:
+            self._ceding.resume(turn.index)
         turn.left = turn.limit
         try:
             self._begin(turn)
@@ -225,12 +232,19 @@ class Scheduler:
             self._now = None
         return True
 
+    def _waits(self, one: _Running) -> bool:
+        """Return whether a program has nothing to do yet; one whose CPU ceded waits for that to end alone."""
+        if one.ceded and self._ceding:
+            return self._ceding.is_ceded(one.turn.index)
+        return one.waits and not one.turn.cpu.irq()
+
     def _heed(self, one: _Running, asked: object) -> None:
         if self._is_stopped(one.turn.index):
             self._end(one)
-        elif asked is WAIT:
-            one.waits = True
-        elif asked is not None:
+        elif asked is WAIT or asked is None:
+            one.ceded = self._ceding is not None and self._ceding.is_ceded(one.turn.index)
+            one.waits = asked is WAIT
+        else:
             self._end(one)
             self._report(one, f"yielded {asked!r}; a program yields WAIT or nothing")
 

@@ -41,7 +41,8 @@ def test_what_is_asked_for():
     rig = Rig("xics")
     rig.cas.reset()
     tree = reset_tree(rig)
-    pvrs = "ffff0000 004e0000 ffffffff 0f000005 00000000 ffffffff"
+    levels = "ffffffff 0f000002 ffffffff 0f000003 ffffffff 0f100003 ffffffff 0f000004 ffffffff 0f000005"
+    pvrs = f"ffff0000 004e0000 {levels} 00000000 ffffffff"
     head = bytes.fromhex(pvrs) + bytes.fromhex("04 02000080 0000 0000 0000")
     xive = bytes.fromhex("19") + bytes(22) + bytes.fromhex("40 40 00 40")
     xics = bytes.fromhex("19") + bytes(22) + bytes.fromhex("00 40 00 40")
@@ -52,7 +53,7 @@ def test_what_is_asked_for():
 def test_a_refusal_is_said():
     rig = Rig("xive")
     with pytest.raises(Failed, match=r"ibm,client-architecture-support returned -4 \(PARAMETER\)"):
-        boot.negotiate(rig.cpus[0], rig.heap, boot.vectors(reset_tree(rig), "xive")[:24] + b"\0\0\0")
+        boot.negotiate(rig.cpus[0], rig.heap, boot.vectors(reset_tree(rig), "xive")[:56] + b"\0\0\0")
 
 
 def test_ids_of_cpus_and_the_size_of_ram():

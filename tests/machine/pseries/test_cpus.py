@@ -16,8 +16,6 @@ from tests.machine.pseries.rig import (
     rtas,
 )
 
-pytestmark = pytest.mark.alike
-
 SMALL = 16 << 20
 
 
@@ -107,6 +105,9 @@ def test_a_negotiation_that_ends_the_machine():
     for operation in (lambda: cpu.load(0, 1), lambda: cpu.store(0, 1, 1), lambda: cpu.hcall(0)):
         with pytest.raises(LocalError, match="the machine has ended: Guest requested unavailable"):
             operation()
+    machine.start_cpu(0, 0, 0)
+    assert machine.is_stopped(0), "nobody starts a machine that has ended but by a reset"
+    assert machine.snapshot().ended is machine.ended
     machine.reset()
     assert negotiate(cpu) == 0
 
@@ -134,7 +135,10 @@ def test_memory(mode):
     assert cpu.load(2**64 - 8, 8) == 0
 
 
-@pytest.mark.parametrize("wrong", [(0, 3), (0, 16), (-1, 4), (2**64, 4), (0, True + 2), ("0", 4), (0, 0)])
+@pytest.mark.parametrize(
+    "wrong",
+    [(0, 3), (0, 16), (-1, 4), (2**64, 4), (0, True + 2), ("0", 4), (0, 0), (0, 4.0), (0, 2**40 + 4), (2**80, 8)],
+)
 def test_what_no_cpu_can_do(machine, wrong):
     cpu = machine.cpus[0]
     with pytest.raises(LocalError):
@@ -151,5 +155,5 @@ def test_what_no_register_holds(machine):
     for call in ((0x3A8, -1), (2**64,), (0x3A8, 0, 2**64)):
         with pytest.raises(LocalError):
             cpu.hcall(*call)
-    with pytest.raises(LocalError, match="no hypercall 'H_CEDE'; there are H_INT_GET_SOURCE_INFO, "):
-        cpu.hcall("H_CEDE")
+    with pytest.raises(LocalError, match="no hypercall 'H_JOIN'; there are H_INT_GET_SOURCE_INFO, "):
+        cpu.hcall("H_JOIN")

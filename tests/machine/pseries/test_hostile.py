@@ -10,15 +10,20 @@ from hypothesis import strategies as st
 
 from outboard.machine.pseries import PseriesMachine, VirtioGpu
 from outboard.machine.scheduler import Scheduler
-from outboard.spec.papr import TCE_HCALLS, XICS_HCALLS, XIVE_HCALLS
+from outboard.spec.papr import CPU_HCALLS, TCE_HCALLS, XICS_HCALLS, XIVE_HCALLS
 from tests.machine.pseries.gpu_driver import Driver
 from tests.machine.pseries.rig import BUID, START_CPU, address, place, rtas, write
 
-pytestmark = pytest.mark.alike
-
 RAM = 16 << 20
 TOKENS = (*range(0x2005, 0x2008), *range(0x200A, 0x2010), *range(0x2014, 0x201A), 0, 0x2999, 0xFFFFFFFF)
-HCALLS = (*(row.opcode for row in (*XIVE_HCALLS, *XICS_HCALLS, *TCE_HCALLS)), 0xF000, 0xF002, 0, 0x123, 2**64 - 1)
+HCALLS = (
+    *(row.opcode for row in (*XIVE_HCALLS, *XICS_HCALLS, *TCE_HCALLS, *CPU_HCALLS)),
+    0xF000,
+    0xF002,
+    0,
+    0x123,
+    2**64 - 1,
+)
 INTERESTING = (0, 1, 2, 4, 8, 0xFF, 0x1000, 0x1300, 0x2000, RAM - 4, RAM, 2**31, 2**32 - 1, 2**63, 2**64 - 1)
 PLACES = (
     *(0, 0x5000, RAM - 8, RAM, 0x10000000),
@@ -81,6 +86,7 @@ def test_any_operations(seed, mode):
     assert rtas(machine.cpus[0], START_CPU, (1, 0, 0)) == (0,)
 
 
+@pytest.mark.alike
 def test_a_gpu_in_the_hands_of_a_hostile_driver():
     """Writes to every register of it, its vectors aimed anywhere; then a driver that behaves."""
     command = [sys.executable, "-m", "outboard", "gpu", "serve", "--fd={fd}"]

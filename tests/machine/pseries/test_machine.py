@@ -19,8 +19,6 @@ from tests.machine.pseries.rig import (
     write,
 )
 
-pytestmark = pytest.mark.alike
-
 # Options
 
 
@@ -39,6 +37,17 @@ pytestmark = pytest.mark.alike
         ({"cpus": 4, "max_cpus": 2}, "needs 1 <= cpus <= max_cpus"),
         ({"ram_size": 4097}, "RAM of 4097 bytes: needs a multiple of 4096"),
         ({"ram_size": "1G"}, "RAM of '1G' bytes"),
+        ({"machine": ["pseries"]}, "unsupported machine type ['pseries']"),
+        ({"max_cpus": 5000}, "max_cpus=5000, vsmt=1: needs 1 <= cpus <= max_cpus <= 4096"),
+        ({"vsmt": 0}, "vsmt=0: needs"),
+        ({"cpus": 2, "vsmt": 4096}, "and max_cpus * vsmt <= 4096"),
+        ({"consoles": -1}, "-1 is no number of consoles"),
+        ({"consoles": 300}, "IRQ 4352 is not free"),
+        ({"flavour": "qemu-7.2"}, "a flavour is one of outboard.spapr.FLAVOURS, not 'qemu-7.2'"),
+        ({"ticks": 3}, "now and ticks are functions"),
+        ({"host_byteorder": "pdp"}, "host_byteorder is 'little' or 'big'"),
+        ({"devices": "edu"}, "devices are a list, not 'edu'"),
+        ({"devices": None}, "devices are a list, not None"),
         ({"devices": ["vga"]}, "'vga' is not a device; there are edu, virtio-gpu-pci"),
         ({"devices": ["virtio-gpu-pci"]}, "virtio-gpu-pci needs a back-end"),
         ({"devices": [7]}, "7 is not a device"),

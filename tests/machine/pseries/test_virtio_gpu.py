@@ -9,6 +9,7 @@ import pytest
 
 from outboard.errors import LocalError
 from outboard.machine.pseries import PseriesMachine, VirtioGpu
+from outboard.machine.pseries.gpu_session import GpuSession
 from outboard.qemu.find import find_c_helper
 from tests.machine.pseries.gpu_driver import RINGS, Driver
 from tests.machine.pseries.rig import Log, level, load_le, negotiate, signalled
@@ -230,6 +231,36 @@ def test_indexes_that_make_no_sense(made):
     assert load_le(machine.cpus[0], driver.at + 20, 1) in (15, 15 | NEEDS_RESET)
     assert driver.start() == 15
     assert driver.sizes() == [(640, 480)]
+
+
+def test_what_a_driver_writes_to_the_used_ring_is_not_waited_for(made):
+    machine, gpu, driver = made(OURS)
+    driver.start()
+    for index in (b"\xfe\xff", b"\x01\0", b"\x10\0"):
+        machine.memory.write(RINGS + 0x2002, index)
+        driver.set(0x3000, 2, 0)
+    assert gpu.failure == "" and gpu.backend.unsettled == 0
+
+
+def test_a_broken_queue_is_waited_for_no_more(made):
+    machine, gpu, driver = made(OURS)
+    driver.start()
+    machine.memory.write(RINGS + 0x1002, b"\x11\0")
+    driver.set(0x3000, 2, 0)
+    machine.memory.write(RINGS + 0x1002, b"\x01\0")
+    driver.set(0x3000, 2, 0)
+    assert gpu.failure == "" and gpu.backend.unsettled == 0
+
+
+def test_kicks_that_wait_in_vain_wait_less_and_less(made, monkeypatch):
+    _, gpu, driver = made(OURS)
+    driver.start()
+    asked = []
+    monkeypatch.setattr(GpuSession, "settle", lambda self, queue, patience_s: asked.append(patience_s))
+    for _ in range(3):
+        driver.set(0x3000, 2, 0)
+    assert asked == [PATIENCE, PATIENCE / 2, PATIENCE / 4]
+    assert gpu.failure == "" and gpu.backend.unsettled == 3
 
 
 def test_one_queue_alone(made):

@@ -149,6 +149,10 @@ def test_queues(rig):
     assert (rig.get(24, 2), rig.get(30, 2)) == (16, 1)
     rig.set(22, 2, 2)
     assert (rig.get(22, 2), rig.get(24, 2)) == (2, 0)
+    assert (rig.get(26, 2), rig.get(28, 2), rig.get(30, 2)) == (NONE, 0, 2), "one that there is not"
+    for register, value in ((24, 16), (26, 1), (28, 1)):
+        rig.set(register, 2, value)
+    assert (rig.get(24, 2), rig.get(26, 2), rig.get(28, 2)) == (0, 1, 1)
     rig.set(22, 2, 5000)
     assert rig.get(22, 2) == 2
     rig.set(22, 2, 0)
@@ -211,6 +215,17 @@ def test_an_interrupt_by_pin(rig):
     assert rig.machine.poll()
     assert (rig.get(0x1000, 1), rig.get(21, 1)) == (3, 1)
     assert not rig.machine.poll()
+
+
+def test_what_is_told_before_the_device_runs_interrupts_nobody(rig):
+    """A back-end signals queues as it is given their eventfds; what is told while it is stopped counts still."""
+    rig.note.told = Interrupts((0,))
+    assert not rig.machine.poll()
+    assert not level(rig.machine, 0x1201) and rig.get(0x1000, 1) == 0
+    rig.run()
+    rig.note.told = Interrupts((1,))
+    rig.set(20, 1, 11)
+    assert level(rig.machine, 0x1201) and rig.get(0x1000, 1) == 1
 
 
 def test_interrupts_by_message(rig):

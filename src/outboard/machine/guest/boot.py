@@ -36,7 +36,8 @@ EITHER = "either"
 ANY_REVISION = 0xFFFF_0000
 """Mask of a PVR: the processor, whatever its revision."""
 _VECTORS = 5
-_LEVEL = {level.name: level.pvr for level in LEVELS}["power9"]
+_NEWEST = "power9"
+_LEVELS = [level.pvr for level in LEVELS[: [level.name for level in LEVELS].index(_NEWEST) + 1]]
 
 
 # The device tree
@@ -141,11 +142,12 @@ def choose(tree: Node, wanted: str) -> IcMode:
 
 
 def vectors(tree: Node, mode: IcMode) -> bytes:
-    """Return what a guest for POWER9 asks for: pairs of mask and PVR, and option vectors 1 to 5."""
+    """Return what a guest for POWER9 and older asks for: pairs of mask and PVR, and option vectors 1 to 5."""
     cpus = tree.find("/cpus")
     pvrs = [one.properties["cpu-version"] for one in (cpus.children if cpus else ()) if is_cpu(one)]
     own = read_cells(pvrs[0])[0] & ANY_REVISION
-    pairs = fdt.cells(ANY_REVISION, own, 0xFFFF_FFFF, _LEVEL, 0, 0xFFFF_FFFF)
+    levels = (cell for level in _LEVELS for cell in (0xFFFF_FFFF, level))
+    pairs = fdt.cells(ANY_REVISION, own, *levels, 0, 0xFFFF_FFFF)
     bits = (MMU_RADIX, RADIX_GTSE) + ((XIVE_EXPLOITATION,) if mode is IcMode.XIVE else ())
     wanted = {1: ov5.make([OV1_ISA_3_00]), _VECTORS: ov5.make(bits)}
     listed = (wanted.get(number, b"\0") for number in range(1, _VECTORS + 1))

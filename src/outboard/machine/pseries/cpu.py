@@ -6,13 +6,17 @@ from outboard.errors import LocalError
 from outboard.guest.memory import GuestMemory
 from outboard.spapr.arguments import ALL_ONES, register
 from outboard.spec.client_architecture import H_CAS
-from outboard.spec.papr import RTAS_HCALL, TCE_HCALLS, XICS_HCALLS, XIVE_HCALLS
+from outboard.spec.papr import CPU_HCALLS, RTAS_HCALL, TCE_HCALLS, XICS_HCALLS, XIVE_HCALLS
+from outboard.xive.presenter import EXTERNAL
 
 if TYPE_CHECKING:
     from outboard.machine.pseries.machine import PseriesMachine
 
 SIZES = (1, 2, 4, 8)
-HCALLS = {row.name: row.opcode for row in (*XIVE_HCALLS, *XICS_HCALLS, *TCE_HCALLS, RTAS_HCALL)} | {"H_CAS": H_CAS}
+_EXTERNAL = EXTERNAL
+_ALL_ONES = ALL_ONES
+_ROWS = (*XIVE_HCALLS, *XICS_HCALLS, *TCE_HCALLS, *CPU_HCALLS, RTAS_HCALL)
+HCALLS = {row.name: row.opcode for row in _ROWS} | {"H_CAS": H_CAS}
 """Hypercalls by name."""
 
 
@@ -28,49 +32,70 @@ class Cpu:
         self.index = index
         self.vcpu_id = index * machine.irq.vsmt
         self.problem_state = False
+        self.bus = machine.bus
+        self._stopped = machine.stopped
+        self._lines = machine.lines
 
     @property
     def memory(self) -> GuestMemory:
         """Guest RAM."""
-        return self.machine.memory
+        return self.bus.memory
 
-    def _running(self) -> None:
-        if self.machine.is_stopped(self.index):
-            why = f"the machine has ended: {self.machine.ended.message}" if self.machine.ended else "it is stopped"
-            raise LocalError(f"CPU {self.index} does nothing: {why}")
-
-    def load(self, addr: int, size: int, /) -> int:
+    def load(self, addr: int, size: int) -> int:
         """Load `size` bytes (1, 2, 4, 8) at a guest-physical address, big-endian."""
-        self._running()
-        _check(addr, size)
-        return self.machine.bus.load(self.index, addr, size)
+        if not isinstance(addr, int) or not isinstance(size, int):
+            raise _misuse(addr, size, 0)
+        try:
+            at, count = addr, size  # compiled, what no C integer holds is an OverflowError
+        except OverflowError:
+            raise _misuse(addr, size, 0) from None
+        if (count != 1 and count != 2 and count != 4 and count != 8) or at < 0 or at > _ALL_ONES:
+            raise _misuse(addr, size, 0)
+        if self._stopped[self.index]:
+            raise self._still()
+        return self.bus.load(self.index, at, count)
 
-    def store(self, addr: int, size: int, value: int, /) -> None:
+    def store(self, addr: int, size: int, value: int) -> None:
         """Store `size` bytes (1, 2, 4, 8) at a guest-physical address, big-endian."""
-        self._running()
-        _check(addr, size)
-        if not isinstance(value, int) or not 0 <= value < 1 << 8 * size:
-            raise LocalError(f"{value!r} does not fit {size} bytes")
-        self.machine.bus.store(self.index, addr, size, value)
+        if not isinstance(addr, int) or not isinstance(size, int) or not isinstance(value, int):
+            raise _misuse(addr, size, value)
+        try:
+            at, count, data = addr, size, value
+        except OverflowError:
+            raise _misuse(addr, size, value) from None
+        if (count != 1 and count != 2 and count != 4 and count != 8) or at < 0 or at > _ALL_ONES:
+            raise _misuse(addr, size, value)
+        if data < 0 or data >> 4 * count >> 4 * count:
+            raise _misuse(addr, size, value)
+        if self._stopped[self.index]:
+            raise self._still()
+        self.bus.store(self.index, at, count, data)
 
     def irq(self) -> bool:
         """Return whether the external interrupt input is raised."""
-        return self.machine.irq_raised(self.index)
+        return self._lines[self.index] & _EXTERNAL != 0
+
+    def _still(self) -> LocalError:
+        ended = self.machine.ended
+        why = f"the machine has ended: {ended.message}" if ended else "it is stopped"
+        return LocalError(f"CPU {self.index} does nothing: {why}")
 
     def hcall(self, call: int | str, /, *arguments: int) -> tuple[int, ...]:
         """Make a hypercall, by number or name; arguments are R4 and up, those left out are 0.
 
         Return R3, signed, then the results from R4 on.
         """
-        self._running()
+        if self._stopped[self.index]:
+            raise self._still()
         if isinstance(call, str) and call not in HCALLS:
             raise LocalError(f"no hypercall {call!r}; there are {', '.join(HCALLS)}")
         opcode = register(HCALLS[call] if isinstance(call, str) else call)
         return self.machine.hcall(self, opcode, tuple(register(value) for value in arguments))
 
 
-def _check(addr: int, size: int) -> None:
-    if size not in SIZES:
-        raise LocalError(f"an access has 1, 2, 4 or 8 bytes, not {size!r}")
+def _misuse(addr: object, size: object, value: object) -> LocalError:
+    if size not in SIZES or isinstance(size, float):
+        return LocalError(f"an access has 1, 2, 4 or 8 bytes, not {size!r}")
     if not isinstance(addr, int) or not 0 <= addr <= ALL_ONES:
-        raise LocalError(f"{addr!r} is no guest address; they go from 0 to 2**64 - 1")
+        return LocalError(f"{addr!r} is no guest address; they go from 0 to 2**64 - 1")
+    return LocalError(f"{value!r} does not fit {size} bytes")

@@ -18,14 +18,22 @@ from outboard.spec.vhost_user import F_PROTOCOL_FEATURES, Req
 from outboard.spec.virtio import AvailHeader, Desc, UsedHeader, avail_size, used_size
 from outboard.virtio.driver_queue import RingLayout
 
+_AVAIL_IDX, _USED_IDX = AvailHeader.offsetof("idx"), UsedHeader.offsetof("idx")
+
 
 class PlacedRing(Ring):
-    """A ring where a guest has it: `layout` has guest addresses. Without a place the back-end is told of none."""
+    """A ring where a guest has it: `layout` has guest addresses. Without a place the back-end is told of none.
+
+    done: how far the back-end has come, as it is known here; the used ring says it too, but a guest can write that.
+    is_broken: whether the back-end has called it broken, and looks at it no more.
+    """
 
     def __init__(self) -> None:
         self.kick_fd, self.call_fd, self.err_fd = eventfd(), eventfd(), eventfd()
         self.guest_addr = 0
         self.base = 0
+        self.done = 0
+        self.is_broken = False
         self.layout = RingLayout(0, 0, 0, 0, 0)
 
     @property
@@ -56,11 +64,23 @@ class PlacedRing(Ring):
 
     def used_idx(self, ram: GuestRam) -> int:
         """Return the used ring's index in the guest's memory, 0 without a place."""
-        return self._load(ram, self.layout.used + UsedHeader.offsetof("idx")) if self.placed else 0
+        return self._load(ram, self.layout.used + _USED_IDX) if self.placed else 0
 
-    def unused(self, ram: GuestRam) -> int:
-        """Return how many chains were offered and not used yet, as the indexes in the guest's memory say."""
-        return self._load(ram, self.layout.avail + AvailHeader.offsetof("idx")) - self.used_idx(ram) & 0xFFFF
+    def avail_idx(self, ram: GuestRam) -> int:
+        """Return the available ring's index in the guest's memory."""
+        return self._load(ram, self.layout.avail + _AVAIL_IDX)
+
+    def offers(self, ram: GuestRam) -> bool:
+        """Return whether there is something to be done, in as many chains as a ring can have."""
+        return not self.is_broken and 0 < (self.avail_idx(ram) - self.done & 0xFFFF) <= self.layout.size
+
+    def is_done(self, ram: GuestRam) -> bool:
+        """Return whether all that is offered was used, and note it."""
+        used = self.used_idx(ram)
+        if used != self.avail_idx(ram):
+            return False
+        self.done = used
+        return True
 
     @staticmethod
     def _load(ram: GuestRam, addr: int) -> int:
@@ -108,23 +128,26 @@ class GpuSession(Vmm):
         layout, session = ring.layout, self.session
         self.tell(session.set_vring_num(index, layout.size))
         self.tell(session.set_vring_base(index, ring.base))
+        placed = self.placed[index]
+        placed.done, placed.is_broken = placed.base, False
         parts = (self.ram.user_addr(part) for part in (layout.desc, layout.avail, layout.used))
         self.tell(session.set_vring_addr(index, *parts))
         self.tell(session.set_vring_fd(Req.SET_VRING_KICK, index, ring.kick_fd))
 
-    def settle(self, index: int) -> bool:
-        """Serve the display until a queue is used up and the back-end has signalled that; false if it never is.
+    def settle(self, index: int, patience_s: float) -> bool:
+        """Serve the display until a queue is used up and the back-end has signalled that; false if it is not in time.
 
         Each question on the control socket is answered behind what the back-end does at that moment. A queue that the
         back-end calls broken, and one whose indexes make no sense, is settled. Raises OutboardError when it goes away.
         """
-        ring, end = self.placed[index], time.monotonic() + self.timeout_s
-        while 0 < ring.unused(self.ram) <= ring.layout.size:
+        ring, end = self.placed[index], time.monotonic() + patience_s
+        while ring.offers(self.ram) and not ring.is_done(self.ram):
             if self.broken(index):
+                ring.is_broken = True
                 break
+            self.get(Req.GET_FEATURES)
             if time.monotonic() > end:
                 return False
-            self.get(Req.GET_FEATURES)
         self.get(Req.GET_FEATURES)
         while self.display.pollable() >= 0 and self.display.step():
             pass

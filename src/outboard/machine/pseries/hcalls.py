@@ -9,7 +9,7 @@ import outboard.spapr.xics_hcalls as xics_hcalls
 from outboard.machine.pseries.rtas_calls import CALLS
 from outboard.spapr.cas import QemuEnds
 from outboard.spec.client_architecture import H_CAS
-from outboard.spec.papr import RTAS_HCALL, XICS_HCALLS, XIVE_HCALLS, H
+from outboard.spec.papr import CPU_HCALLS, RTAS_HCALL, XICS_HCALLS, XIVE_HCALLS, H
 
 if TYPE_CHECKING:
     from outboard.machine.pseries.cpu import Cpu
@@ -43,13 +43,17 @@ def _tce(machine: "PseriesMachine", cpu: "Cpu", opcode: int, arguments: tuple[in
     return dma.hcall(machine.phb.dma, opcode, arguments)
 
 
+def _cpus(machine: "PseriesMachine", cpu: "Cpu", opcode: int, arguments: tuple[int, ...]) -> Answer:
+    return machine.ceding.serve(cpu.index, opcode, arguments)
+
+
 def _cas(machine: "PseriesMachine", cpu: "Cpu", opcode: int, arguments: tuple[int, ...]) -> Answer:
     """Serve H_CAS. Where QEMU would end, the machine ends: no CPU does anything any more, and `ended` says why."""
     vectors, buffer, size = (*arguments, 0, 0, 0)[:3]
-    others = any(not stopped for index, stopped in enumerate(machine.stopped) if index != cpu.index)
+    others = any(not machine.is_halted(other.index) for other in machine.cpus if other is not cpu)
     answer = machine.cas.call(vectors, buffer, size, others_active=others)
     if isinstance(answer, QemuEnds):
-        machine.ended = answer
+        machine.end(answer)
         return (int(H.HARDWARE),)
     return (int(answer),)
 
@@ -58,6 +62,7 @@ SERVED: Mapping[int, Serve] = {
     **{row.opcode: _xive for row in XIVE_HCALLS},
     **{row.opcode: _xics for row in XICS_HCALLS},
     **dict.fromkeys(dma.CALLS, _tce),
+    **{row.opcode: _cpus for row in CPU_HCALLS},
     RTAS_HCALL.opcode: _rtas,
     H_CAS: _cas,
 }
@@ -68,4 +73,5 @@ def serve(machine: "PseriesMachine", cpu: "Cpu", opcode: int, arguments: tuple[i
     """Serve a hypercall of a CPU; numbers fit registers."""
     if cpu.problem_state:
         return (int(H.PRIVILEGE),)
+    machine.ceding.wake(cpu.index)
     return SERVED.get(opcode, _unknown)(machine, cpu, opcode, arguments)

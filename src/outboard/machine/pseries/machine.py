@@ -16,6 +16,7 @@ from outboard.errors import LocalError
 from outboard.frontend.ram import PAGE, GuestRam, Span
 from outboard.guest.memory import GuestMemory
 from outboard.guest.pages import PageLog
+from outboard.machine.ceding import Ceding
 from outboard.machine.pseries import device_nodes, hcalls, snapshot
 from outboard.machine.pseries.bus import MachineBus
 from outboard.machine.pseries.cpu import Cpu
@@ -70,12 +71,14 @@ class PseriesMachine:
         now: Callable[[], Stamp] = lambda: (0, 0),
         ticks: Callable[[], int] = lambda: 0,
     ) -> None:
+        _check_kinds(devices, consoles, flavour, now, ticks)
         self.type = machine_type(machine)
         self.model = cpu_model(cpu or self.type.cpu)
         compat = max_compat(self.model, max_cpu_compat)
         mode = choose(self.type, self.model, ic_mode, compat)
         vsmt = self.type.vsmt if vsmt is None else vsmt
         self.options = (mode, cpus, max_cpus, vsmt, self.type.name, self.model.name, compat, ram_size, flavour.name)
+        self.flavour = flavour
         self.ram = _ram(ram_size)
         self._plugged: list[PciDevice] = []
         try:
@@ -91,7 +94,9 @@ class PseriesMachine:
                 events=IRQ_FORMATS | FORMATS,
             )
             self._assemble(compat, consoles, host_byteorder)
+            self.stopped = bytearray(cpus)
             self.cpus = [Cpu(self, index) for index in range(cpus)]
+            self.ceding = Ceding([cpu.vcpu_id for cpu in self.cpus], lambda index: self.cpus[index].irq())
             self.platform_events = EventQueue(self, now)
             self._plug(devices)
         except BaseException:
@@ -106,7 +111,9 @@ class PseriesMachine:
         self.platform = Platform(irq, self.type, self.model, self.ram.regions[0].size)
         self.platform.add_default_devices(consoles)
         self.phb = Phb(irq, self.ram, self.platform.phbs[0].pins)
-        self.bus = MachineBus(memory, irq.xive, self.phb, self.events)
+        in_pieces = self.flavour.unaligned_in_pieces
+        self.bus = MachineBus(memory, irq.xive, self.phb, self.events, unaligned_in_pieces=in_pieces)
+        self.lines = _lines(irq)
         self.cas = Cas(
             irq, self.type, self.model, memory, self._build, max_compat_pvr=compat, host_byteorder=host_byteorder
         )
@@ -125,7 +132,8 @@ class PseriesMachine:
         return tuple(device_nodes.node(device) for _, device in sorted(self.phb.devices.items()))
 
     def _power_on(self) -> None:
-        self.stopped = [index != BOOT_CPU for index in range(len(self.cpus))]
+        self.stopped[:] = bytes(index != BOOT_CPU for index in range(len(self.cpus)))
+        self.ceding.reset()
         self.starts.clear()
         self.tree = build(self.platform, self.cas.agreed, at_reset=True)
 
@@ -160,28 +168,39 @@ class PseriesMachine:
 
     def is_stopped(self, index: int) -> bool:
         """Return whether a CPU is stopped, or the machine has ended."""
-        return self.stopped[index] or self.ended is not None
+        return self.stopped[index] != 0
+
+    def is_ceded(self, index: int) -> bool:
+        """Return whether a CPU has ceded its processor, and nothing has woken it."""
+        return self.ceding.is_ceded(index)
+
+    def resume(self, index: int) -> None:
+        """Let a CPU go on that had ceded its processor."""
+        self.ceding.wake(index)
+
+    def is_halted(self, index: int) -> bool:
+        """Return whether a CPU runs nothing: it is stopped, or has ceded."""
+        return self.is_stopped(index) or self.is_ceded(index)
+
+    def end(self, answer: QemuEnds) -> None:
+        """End, where QEMU would: no CPU does anything any more, and `ended` says why."""
+        self.ended = answer
+        self.stopped[:] = bytes([1]) * len(self.stopped)
 
     def start_cpu(self, index: int, address: int, argument: int) -> None:
-        """Start a CPU, as RTAS does; `take_starts` tells of it."""
-        self.stopped[index] = False
+        """Start a CPU, as RTAS does, unless the machine has ended; `take_starts` tells of it."""
+        self.stopped[index] = self.ended is not None
+        self.ceding.wake(index)
         self.starts.append(StartedCpu(index, address, argument))
 
     def stop_cpu(self, index: int) -> None:
         """Stop a CPU, as RTAS does."""
-        self.stopped[index] = True
+        self.stopped[index] = 1
 
     def take_starts(self) -> tuple[StartedCpu, ...]:
         """Return the CPUs that were started since the last call."""
         starts, self.starts = tuple(self.starts), []
         return starts
-
-    def irq_raised(self, index: int) -> bool:
-        """Return whether a CPU's external interrupt input is raised."""
-        if self.irq.xive:
-            return self.irq.xive.cpus[index].irq()
-        assert self.irq.xics
-        return self.irq.xics.irq(index)
 
     def hcall(self, cpu: Cpu, opcode: int, arguments: tuple[int, ...]) -> tuple[int, ...]:
         """Serve a hypercall of a CPU; values fit registers."""
@@ -247,6 +266,26 @@ class PseriesMachine:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _check_kinds(devices: object, consoles: object, flavour: object, *clocks: object) -> None:
+    """Raise LocalError for options that nothing else would look at before it uses them."""
+    if not isinstance(devices, Sequence) or isinstance(devices, str):
+        raise LocalError(f"devices are a list, not {devices!r}")
+    if not isinstance(consoles, int) or consoles < 0:
+        raise LocalError(f"{consoles!r} is no number of consoles")
+    if not isinstance(flavour, Flavour):
+        raise LocalError(f"a flavour is one of outboard.spapr.FLAVOURS, not {flavour!r}")
+    if not all(map(callable, clocks)):
+        raise LocalError("now and ticks are functions")
+
+
+def _lines(irq: SpaprIrq) -> bytearray | memoryview:
+    """Return the table of the CPUs' interrupt inputs; where there are two controllers they share it."""
+    if irq.xive:
+        return irq.xive.presenter.tables()["lines"]
+    assert irq.xics
+    return irq.xics.icp.lines
 
 
 def _ram(size: int) -> GuestRam:

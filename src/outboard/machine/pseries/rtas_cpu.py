@@ -22,7 +22,7 @@ def query_cpu_stopped_state(machine: "PseriesMachine", cpu: int, request: Reques
     index = machine.cpu_of(request.arguments.load(0))
     if (request.nargs, request.nret) != (1, 2) or index is None:
         return _PARAMETER
-    return RtasStatus.SUCCESS, STOPPED if machine.is_stopped(index) else RUNNING
+    return RtasStatus.SUCCESS, STOPPED if machine.is_halted(index) else RUNNING
 
 
 def start_cpu(machine: "PseriesMachine", cpu: int, request: Request) -> Results:
@@ -31,7 +31,7 @@ def start_cpu(machine: "PseriesMachine", cpu: int, request: Request) -> Results:
     index = machine.cpu_of(vcpu_id)
     if (request.nargs, request.nret) != (3, 1) or index is None:
         return _PARAMETER
-    if not machine.is_stopped(index):
+    if not machine.is_halted(index):
         return (RtasStatus.HARDWARE_ERROR,)
     machine.start_cpu(index, address, argument)
     return (RtasStatus.SUCCESS,)

@@ -31,7 +31,9 @@ class MachineSnapshot:
     shape: tuple[object, ...]
     irq: IrqSnapshot
     agreed: Agreement
-    stopped: tuple[bool, ...]
+    stopped: bytes
+    ceded: bytes
+    prodded: bytes
     problem_states: tuple[bool, ...]
     starts: tuple[StartedCpu, ...]
     ended: QemuEnds | None
@@ -57,7 +59,9 @@ def take(machine: "PseriesMachine") -> MachineSnapshot:
         shape=_shape(machine),
         irq=machine.irq.snapshot(),
         agreed=machine.cas.agreed,
-        stopped=tuple(machine.stopped),
+        stopped=bytes(machine.stopped),
+        ceded=bytes(machine.ceding.ceded),
+        prodded=bytes(machine.ceding.prodded),
         problem_states=tuple(cpu.problem_state for cpu in machine.cpus),
         starts=tuple(machine.starts),
         ended=machine.ended,
@@ -76,7 +80,9 @@ def restore(machine: "PseriesMachine", snapshot: MachineSnapshot) -> None:
         raise LocalError("not a snapshot of a machine with such CPUs, RAM, mode and devices")
     machine.irq.restore(snapshot.irq)
     machine.cas.agreed = snapshot.agreed
-    machine.stopped = list(snapshot.stopped)
+    machine.stopped[:] = snapshot.stopped
+    machine.ceding.ceded[:] = snapshot.ceded
+    machine.ceding.prodded[:] = snapshot.prodded
     for cpu, problem_state in zip(machine.cpus, snapshot.problem_states, strict=True):
         cpu.problem_state = problem_state
     machine.starts = list(snapshot.starts)

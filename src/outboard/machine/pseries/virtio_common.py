@@ -28,7 +28,10 @@ class Queue:
 
 @dataclass
 class Transport:
-    """The registers of struct virtio_pci_common_cfg, the device's status, the ISR."""
+    """The registers of struct virtio_pci_common_cfg, the device's status, the ISR.
+
+    others: registers of queues that there are not; they keep what is written, but have no descriptors.
+    """
 
     queues: list[Queue]
     status: int = 0
@@ -39,15 +42,18 @@ class Transport:
     driver_select: int = 0
     queue_select: int = 0
     accepted: dict[int, int] = field(default_factory=lambda: {0: 0, 1: 0})
+    others: dict[int, Queue] = field(default_factory=dict)
 
     @property
     def features(self) -> int:
         """What the driver accepted."""
         return self.accepted[1] << 32 | self.accepted[0]
 
-    def queue(self) -> Queue | None:
-        """Return the queue that is selected, None where there is none."""
-        return self.queues[self.queue_select] if self.queue_select < len(self.queues) else None
+    def queue(self) -> Queue:
+        """Return the queue that is selected, of size 0 where there is none."""
+        if self.queue_select < len(self.queues):
+            return self.queues[self.queue_select]
+        return self.others.setdefault(self.queue_select, Queue(0))
 
 
 class Owner(Protocol):
@@ -76,8 +82,7 @@ class CommonConfig:
         now = self.owner.now
         if offset < Common.QUEUE_SIZE:
             return self._load_device(now, offset)
-        queue = now.queue()
-        return self._load_queue(now, queue, offset) if queue else 0
+        return self._load_queue(now, now.queue(), offset)
 
     def _load_device(self, now: Transport, offset: int) -> int:
         words = {0: self.owner.features & _ALL_ONES, 1: self.owner.features >> 32}
@@ -121,12 +126,12 @@ class CommonConfig:
             now.config_vector = vector
         elif offset == Common.QUEUE_SELECT:
             now.queue_select = value if value < QUEUE_SIZE_LAST else now.queue_select
-        elif queue := now.queue():
-            self._store_queue(queue, offset, value, vector)
+        else:
+            self._store_queue(now.queue(), offset, value, vector)
 
     def _store_queue(self, queue: Queue, offset: int, value: int, vector: int) -> None:
         if offset == Common.QUEUE_SIZE:
-            queue.size = value if 0 < value <= QUEUE_SIZE_LAST else queue.size
+            queue.size = value if queue.size and 0 < value <= QUEUE_SIZE_LAST else queue.size
         elif offset == Common.QUEUE_MSIX_VECTOR:
             queue.vector = vector
         elif offset == Common.QUEUE_ENABLE:

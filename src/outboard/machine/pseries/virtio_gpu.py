@@ -39,7 +39,11 @@ Size = tuple[int, int]
 
 
 class GpuBackend:
-    """The device behind the transport: a back-end's process, its session, and the display."""
+    """The device behind the transport: a back-end's process, its session, and the display.
+
+    patience_s: how long a kick may wait. Each one that waits in vain halves it: a guest that writes the used ring
+    itself holds the machine up for twice `timeout_s` in all.
+    """
 
     def __init__(
         self,
@@ -58,6 +62,7 @@ class GpuBackend:
         self.offers = offers
         self.failure = ""
         self.unsettled = 0
+        self.patience_s = timeout_s
         self.process: BackendProcess | None = None
         self.features = 0
         self._ram: GuestRam | None = None
@@ -78,6 +83,10 @@ class GpuBackend:
             session.close()
             self._hang_up()
             raise LocalError(words) from error
+        except BaseException:  # interrupted
+            session.close()
+            self._hang_up()
+            raise
         session.timeout_s = self.timeout_s
         self._session, self.failure = session, ""
         self.features = OF_FRONT_END | session.session.features_offered & self.offers
@@ -157,8 +166,9 @@ class GpuBackend:
         def kick(session: GpuSession) -> None:
             if session.running and session.placed[queue].placed:
                 session.kick(queue)
-                if self.settle and not session.settle(queue):
+                if self.settle and not session.settle(queue, self.patience_s):
                     self.unsettled += 1
+                    self.patience_s /= 2
 
         self._do(kick)
 
@@ -244,7 +254,7 @@ class VirtioGpu(VirtioPci):
         super().plug(host, slot)
         try:
             self.backend.open(host.ram)
-        except LocalError:
+        except BaseException:
             self.close()
             raise
 

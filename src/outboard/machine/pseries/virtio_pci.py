@@ -149,15 +149,16 @@ class VirtioPci(PciDevice):
             self._reset_transport()
             return
         now = self.now
+        ran = now.status & DeviceStatus.DRIVER_OK
+        if ran and not status & DeviceStatus.DRIVER_OK:
+            self.device.stop()
+            self.poll()
         own = now.status & DeviceStatus.NEEDS_RESET
         if status & DeviceStatus.FEATURES_OK and not now.status & DeviceStatus.FEATURES_OK and not self._acceptable():
             status &= ~DeviceStatus.FEATURES_OK
-        ran = now.status & DeviceStatus.DRIVER_OK
         now.status = status & 0xFF | own
         if status & DeviceStatus.DRIVER_OK and not ran and not own:
             self.device.start(now.features, now.queues)
-        elif ran and not status & DeviceStatus.DRIVER_OK:
-            self.device.stop()
         self.poll()
 
     def _acceptable(self) -> bool:
@@ -176,18 +177,19 @@ class VirtioPci(PciDevice):
     # Interrupts
 
     def poll(self) -> bool:
-        """Pass on what the device wants to tell; its failure too."""
+        """Pass on what the device wants to tell; its failure too. A back-end signals queues before they run, too."""
         told = self.device.interrupts()
-        for queue in told.queues:
+        running = bool(self.now.status & DeviceStatus.DRIVER_OK)
+        for queue in told.queues if running else ():
             self._interrupt(Isr.QUEUE, self.now.queues[queue].vector)
         fails = bool(self.device.failure) and not self.now.status & DeviceStatus.NEEDS_RESET
         if fails and self.now.status:
             self.now.status |= DeviceStatus.NEEDS_RESET
         changed = told.config or (fails and self.now.status != 0)
-        if changed and self.now.status & DeviceStatus.DRIVER_OK:
+        if changed and running:
             self.now.generation = self.now.generation + 1 & 0xFF
             self._interrupt(Isr.QUEUE | Isr.CONFIG, self.now.config_vector)
-        return bool(told.queues) or changed
+        return (running and bool(told.queues)) or changed
 
     def _interrupt(self, isr: int, vector: int) -> None:
         self.now.isr |= isr

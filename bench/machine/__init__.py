@@ -1,0 +1,1 @@
+"""Benchmarks of the pseries machine beside the real QEMU's: `python -m bench.machine --help`."""
