@@ -19,8 +19,8 @@ requirements = $(BIN)/python -c 'import sys, tomllib; extras = tomllib.load(open
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
 
-run: .venv/.outboard ## a guest in Python draws on our GPU; no QEMU needed
-	@$(BIN)/outboard run $(ARGS)
+run: .venv/.outboard ## a pseries guest in Python draws on our GPU; no QEMU needed
+	@$(BIN)/outboard machine run --seconds 2 $(ARGS)
 
 test: ## all tests against the compiled form, then those that can tell against the plain form
 	@sh tools/compiler.sh
@@ -41,7 +41,7 @@ check: .venv/.tools ## style, types, rooms
 	$(BIN)/python -m pytest -q tests/test_rooms.py
 
 bench: .venv/.outboard .venv/.tools ## measure; ARGS=--json for a machine to read
-	@$(BIN)/python -m bench $(ARGS)$(if $(filter-out --json,$(ARGS)),,; failed=$$?; for part in display tap xive; do $(BIN)/python -m bench.$$part $(ARGS) || failed=$$?; done; exit $$failed)
+	@$(BIN)/python -m bench $(ARGS)$(if $(filter-out --json,$(ARGS)),,; failed=$$?; for part in display tap xive machine aio blk moves; do $(BIN)/python -m bench.$$part $(ARGS) || failed=$$?; done; exit $$failed)
 
 fuzz: .venv/.outboard .venv/.tools ## the fuzz tests, many cases
 	OUTBOARD_FUZZ_CASES=200000 $(BIN)/python -m pytest tests/fuzz -q $(ARGS)

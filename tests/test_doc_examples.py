@@ -12,7 +12,7 @@ import pytest
 from outboard.cli.main import main
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = [ROOT / "docs" / part / "examples" for part in ("display", "machine", "xive")]
+FOLDERS = [ROOT / "docs" / part / "examples" for part in ("aio", "block", "display", "machine", "xive")]
 EXAMPLES = sorted(path for folder in FOLDERS for path in folder.glob("*") if path.suffix in (".py", ".cmd"))
 
 

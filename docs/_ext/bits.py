@@ -256,11 +256,15 @@ class DifferencesDirective(RowsDirective):
         """Return a row for each difference."""
         names = [flavour.name for flavour in flavours.FLAVOURS.values()]
         rows = [
-            [code(row.name), text(row.about), *("yes" if on else "no" for on in (row.qemu_7_2, row.papr))]
+            [
+                code(row.name),
+                text(row.about),
+                *("yes" if getattr(flavour, row.name) else "no" for flavour in flavours.FLAVOURS.values()),
+            ]
             for row in flavours.DIFFERENCES
         ]
         made = [[*cells[:2], *(text(cell) for cell in cells[2:])] for cells in rows]
-        return table(("Switch", "What it is about", *names), (24, 52, 12, 12), made)
+        return table(("Switch", "What it is about", *names), (24, 43, 11, 12, 10), made)
 
 
 class EventsDirective(SphinxDirective):

@@ -7,6 +7,7 @@ import pytest
 
 from outboard.errors import LocalError, WaitTimeout
 from outboard.spec.vhost_user_gpu import DmabufScanout
+from outboard.viewers import png
 from outboard.viewers.live import LiveScreens
 
 pytestmark = pytest.mark.alike
@@ -272,3 +273,9 @@ def test_forgotten_pictures_are_frames_of_nothing(screens):
     assert (frame.width, frame.height, frame.pixels) == (0, 0, b"")
     with pytest.raises(LocalError, match="never set"):
         screens.live[0].save("nowhere.png")
+
+
+@pytest.mark.parametrize("path", ["", ".", ".."])
+def test_a_picture_needs_a_file_name(path):
+    with pytest.raises(LocalError, match=r"file name|cannot write"):
+        png.save(path, 1, 1, bytes(4))

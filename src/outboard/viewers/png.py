@@ -35,6 +35,8 @@ def save(path: str | os.PathLike[str], width: int, height: int, pixels: bytes) -
     if not width or not height:
         raise LocalError(f"{path}: no picture to save, the output was never set")
     target = Path(path)
+    if not target.name:
+        raise LocalError(f"{str(path)!r} is no file name for a picture")
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         draft.write_bytes(encode(width, height, pixels))
