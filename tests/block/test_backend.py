@@ -11,6 +11,8 @@ from outboard.block.drivers import CopyOnRead, File, Memory, NullCo, Raw
 from outboard.block.graph import FILE, FILTERED, Node, append, attach_child, close, replace_node
 from outboard.errors import LocalError
 
+pytestmark = pytest.mark.alike
+
 
 def on(driver) -> BlockBackend:
     backend = BlockBackend("disk0")

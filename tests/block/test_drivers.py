@@ -15,6 +15,8 @@ from outboard.block.drivers import CopyOnRead, Memory, NullCo, Quorum, Throttle
 from outboard.block.graph import BACKING, DATA, FILE, Node, attach_child, drained
 from outboard.errors import LocalError
 
+pytestmark = pytest.mark.alike
+
 
 def on(driver: Driver, *below: tuple[Driver, object]) -> BlockBackend:
     """A backend on a driver that uses others in roles."""

@@ -18,6 +18,8 @@ from outboard.block.drivers import File, Raw, file_io
 from outboard.block.graph import FILE, Node, attach_child, close
 from outboard.errors import LocalError
 
+pytestmark = pytest.mark.alike
+
 DATA = bytes(range(256)) * 64
 
 

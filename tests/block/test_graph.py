@@ -30,6 +30,8 @@ from outboard.block.graph import (
 )
 from outboard.errors import LocalError
 
+pytestmark = pytest.mark.alike
+
 
 @pytest.fixture
 def io():

@@ -15,6 +15,8 @@ from outboard.block.jobs import STATES, Job
 from outboard.block.mirror import BACKGROUND, WRITE_BLOCKING, Mirror
 from outboard.errors import LocalError
 
+pytestmark = pytest.mark.alike
+
 SIZE = 10_000
 MODES = pytest.mark.parametrize("mode", [BACKGROUND, WRITE_BLOCKING])
 

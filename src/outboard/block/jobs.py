@@ -213,8 +213,7 @@ class Job:
 
 def _can_set(child: Child, plan: Plan) -> None:
     for sibling in child.parent.children:
-        if sibling not in plan.ignore:
-            plan.ignore.add(sibling)
+        if plan.note(sibling):
             plan.visit(sibling.node)
 
 

@@ -16,16 +16,28 @@ from outboard.errors import LocalError
 
 
 class Plan:
-    """A move that is asked for. nodes: those that would move; ignore: the edges that were asked, or need not be."""
+    """A move that is asked for. nodes: those that would move.
+
+    ignore: the edges that were asked, or need not be; edges: the same in their order.
+    """
 
     def __init__(self, ctx: AioContext, ignore: set[Child] | None = None) -> None:
         self.ctx = ctx
         self.nodes: list[Node] = []
         self.ignore = set() if ignore is None else ignore
+        self.edges = list(self.ignore)
         self._to_ask: list[Node] = []
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Plan) and (self.nodes, self.ignore) == (other.nodes, other.ignore)
+
+    def note(self, child: Child) -> bool:
+        """Note that an edge is asked; false when it was before."""
+        if child in self.ignore:
+            return False
+        self.ignore.add(child)
+        self.edges.append(child)
+        return True
 
     def visit(self, node: Node) -> None:
         """Note that a node would move; who is joined to it is asked in turn."""
@@ -40,15 +52,13 @@ class Plan:
             for child in node.parents:
                 self._ask_parent(child)
             for child in node.children:
-                if child not in self.ignore:
-                    self.ignore.add(child)
+                if self.note(child):
                     self.visit(child.node)
         return self
 
     def _ask_parent(self, child: Child) -> None:
-        if child in self.ignore:
+        if not self.note(child):
             return
-        self.ignore.add(child)
         if child.role.can_set_aio_ctx is None:
             raise LocalError(f"Changing iothreads is not supported by {child.role.description(child)}")
         child.role.can_set_aio_ctx(child, self)
@@ -74,7 +84,7 @@ def _commit(plan: Plan) -> None:
             _detach(node)
         for node in plan.nodes:
             node.ctx = plan.ctx
-        for child in plan.ignore:
+        for child in plan.edges:
             if child.role.set_aio_ctx:
                 child.role.set_aio_ctx(child, plan.ctx)
         for node in reversed(plan.nodes):
