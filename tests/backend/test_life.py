@@ -451,7 +451,8 @@ def test_a_frame_that_waits_is_finished_when_the_device_stops(service, machine):
     vmm = made.vmm
     made.display.stall()
     head, _ = put(made, flush(1, (0, 0, 1920, 1080)), 24)
-    made.settle()
+    sender = service._server.session.device.sender
+    eventually(lambda: not sender.outbox.empty, "the frame has begun")
     # The back-end must stop at once, although the display took nothing; what it began must stay in step.
     stop_rings(made)
     assert vmm.rings[0].queue.collect() == [(head, 24)], "the answer came before the ring's stop"

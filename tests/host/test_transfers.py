@@ -149,6 +149,31 @@ def test_a_write_may_wait_for_the_medium(file):
     assert os.pread(fd, 512, 512) == b"y" * 512
 
 
+def test_a_row_can_go_on_in_a_table_of_its_own(file):
+    fd, data = file
+    os.ftruncate(fd, 700)
+    memory = memoryview(bytearray(4096))
+    table, one = Transfers(3, 8), Transfers(1, 4)
+    for at in range(3):
+        table.add()
+        table.aim(False, 512 * at)
+        for piece in range(2):
+            table.point(memory, 1024 * at + 300 * piece, 256)
+    table.run(fd, 0, 2, 0, 0)
+    assert errors(table)[:2] == [0, errno.ENODATA]
+    os.pwrite(fd, data[700:], 700)
+    table.split(1, one)
+    one.run(fd, 0, 1, 0, 0)
+    assert errors(one) == [0]
+    assert memory[1024:1280] == data[512:768]
+    assert memory[1324:1580] == data[768:1024]
+    memory[1024:1580] = bytes(556)
+    table.run(fd, 0, 3, 0, 0)
+    assert not any(memory[1024:1580]), "nothing of it is left there"
+    assert errors(table) == [0, 0, 0]
+    assert memory[2048:2304] == data[1024:1280]
+
+
 def test_rows_outside_of_the_run_are_left_alone(file):
     fd, data = file
     memory = memoryview(bytearray(4096))

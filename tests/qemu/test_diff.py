@@ -225,7 +225,7 @@ def test_the_same_seed_has_the_same_steps() -> None:
 
 @pytest.mark.parametrize("mode", ["xive", "xics", "dual"])
 def test_steps_are_text_and_back(mode: str) -> None:
-    steps = segment(Draw(4, 8, mode, 4), 12000)
+    steps = segment(Draw(6, 8, mode, 4), 12000)
     assert parse(text(steps), 8) == steps
     assert {step.kind for step in steps} >= set(KINDS) - {"take", "irq"}
 

@@ -21,7 +21,7 @@ cdef class Transfers:
     cpdef aim(self, bint write, unsigned long long offset)
     @cython.locals(row=Py_ssize_t)
     cpdef point(self, unsigned char[::1] memory, size_t start, size_t length)
-    @cython.locals(first=Py_ssize_t, pieces=Py_ssize_t, one=Transfers, at=Py_ssize_t)
-    cpdef Transfers split(self, Py_ssize_t row)
+    @cython.locals(first=Py_ssize_t, pieces=Py_ssize_t, at=Py_ssize_t)
+    cpdef split(self, Py_ssize_t row, Transfers one)
     cpdef int error(self, Py_ssize_t row) except? -1
     cpdef run(self, int fd, Py_ssize_t row, Py_ssize_t end, int read_flags, int write_flags)

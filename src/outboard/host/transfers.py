@@ -66,10 +66,10 @@ class Transfers:
         self.pieces[row] += 1
         self.left[row] += length
 
-    def split(self, row: int) -> "Transfers":
-        """Return a table of its own with a row as it stands; here it has nothing left to do."""
+    def split(self, row: int, one: "Transfers") -> None:
+        """Put a row as it stands into a table of its own that has room for its pieces; here nothing of it is left."""
         first, pieces = self.first[row], self.pieces[row]
-        one = Transfers(1, max(1, pieces))
+        one.clear()
         one.add()
         one.aim(bool(self.writes[row]), self.offsets[row])
         one.used = one.pieces[0] = pieces
@@ -79,7 +79,6 @@ class Transfers:
             one.vectors[2 * at + 1] = self.vectors[2 * (first + at) + 1]
             one.views[at] = self.views[first + at]
         self.left[row] = self.pieces[row] = 0
-        return one
 
     def error(self, row: int) -> int:
         """Return what stopped a row when it was run last."""

@@ -188,6 +188,25 @@ def test_indirect_tables_with_many_entries(bench):
     assert bench.view[60000:60213] == bench.data[299:512]
 
 
+@pytest.mark.parametrize("writeback", [True, False])
+def test_a_write_in_single_bytes(bench, writeback):
+    """So many pieces, also where another thread writes them."""
+    bench.disk.set_writeback(writeback)
+    bench.header(1, 5)
+    bench.view[4096 : 4096 + 512] = bytes(range(256)) * 2
+    table = Table(bench.page + 32768, bench.view[32768:49152])
+    single = [(bench.page + 4096 + at, 1, 0) for at in range(512)]
+    table.fill([(bench.page, 16, 0), *single, (bench.page + 60000, 1, WRITE)])
+    for _ in range(3):
+        bench.queue.write_desc(0, bench.page + 32768, 16 * 514, 4, 0)
+        bench.queue.in_flight.add(0)
+        bench.queue.put_head(0)
+        bench.ring.kick()
+        assert bench.machine.wait_used() == [(0, 1)]
+        assert bench.view[60000] == OK
+    assert bytes_of(bench.service)[2560:3072] == bytes(range(256)) * 2
+
+
 def test_the_ring_lives_again_after_a_reset(bench):
     bench.queue.put_head(1000)
     bench.breaks()

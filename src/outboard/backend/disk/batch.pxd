@@ -2,9 +2,11 @@ cimport cython
 
 from outboard.host.transfers cimport Transfers
 
-cdef Py_ssize_t ROWS, PIECES, BYTES_MAX, MAX_SEGMENTS
+cdef Py_ssize_t BYTES_MAX, MAX_SEGMENTS
 
 cdef class Batch:
+    cdef readonly Py_ssize_t rows
+    cdef readonly Py_ssize_t room
     cdef readonly Transfers transfers
     cdef unsigned int[::1] heads
     cdef unsigned int[::1] written
@@ -17,8 +19,7 @@ cdef class Batch:
     cdef public unsigned long long bytes
     cdef public list pinned
 
-    @cython.locals(one=Batch)
-    cpdef Batch split(self, Py_ssize_t row)
+    cpdef split(self, Py_ssize_t row, Batch one)
     @cython.locals(transfers=Transfers)
     cpdef bint is_full(self) except -1
     @cython.locals(transfers=Transfers, chosen=cython.int, last=Py_ssize_t, row=Py_ssize_t, far=cython.bint)

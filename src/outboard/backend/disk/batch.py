@@ -10,6 +10,8 @@ from outboard.virtio.split_queue import MAX_SEGMENTS
 ROWS = 64
 PIECES = 2 * MAX_SEGMENTS
 """One more chain fits as long as half of them are free."""
+SINGLE_PIECES = 256
+"""Room of a batch for one row that is kept for the next one."""
 BYTES_MAX = 8 << 20
 """A batch that transfers more is full: so long the rings are not looked at."""
 
@@ -21,9 +23,10 @@ class Batch:
     off. pinned: keeps guest memory where it is while others work on it.
     """
 
-    def __init__(self, transfers: Transfers | None = None) -> None:
-        self.transfers = transfers or Transfers(ROWS, PIECES)
-        rows = len(memoryview(self.transfers.writes))
+    def __init__(self, rows: int = ROWS, pieces: int = PIECES) -> None:
+        self.rows = rows
+        self.room = pieces
+        self.transfers = Transfers(rows, pieces)
         self.heads = memoryview(array("I", bytes(4 * rows)))
         self.written = memoryview(array("I", bytes(4 * rows)))
         self.moves = memoryview(bytearray(rows))
@@ -35,22 +38,22 @@ class Batch:
         self.bytes = 0
         self.pinned: list[Region] = []
 
-    def split(self, row: int) -> "Batch":
-        """Return a batch of its own for a row that takes longer."""
-        one = Batch(self.transfers.split(row))
+    def split(self, row: int, one: "Batch") -> None:
+        """Put a row that takes longer into a batch of its own, which has room for it."""
+        self.transfers.split(row, one.transfers)
         one.heads[0] = self.heads[row]
         one.written[0] = self.written[row]
         one.moves[0] = self.moves[row]
+        one.done[0] = 0
         one.status_offsets[0] = self.status_offsets[row]
         one.status_regions[0] = self.status_regions[row]
         self.status_regions[row] = None
         self.done[row] = 1
-        return one
 
     def is_full(self) -> bool:
         """Whether another request may not fit."""
         transfers = self.transfers
-        return transfers.count == ROWS or transfers.used > PIECES - MAX_SEGMENTS or self.bytes >= BYTES_MAX
+        return transfers.count == self.rows or transfers.used > self.room - MAX_SEGMENTS or self.bytes >= BYTES_MAX
 
     def sort_out(self, spread: int, large: int, stable: bool) -> bool:
         """Choose rows for other threads, true if there are any: writes that wait for the medium; large reads but the
@@ -86,6 +89,7 @@ class Batch:
         """Forget all rows."""
         self.transfers.clear()
         self.slow = []
+        self.pinned = []
         self.bytes = 0
 
 

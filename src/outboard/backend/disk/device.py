@@ -320,7 +320,7 @@ class DiskDevice:
 
     def _leave(self, loop: RequestLoop, batch: Batch, row: int, fd: int) -> None:
         """Leave a row to a worker thread."""
-        one = batch.split(row)
+        one = loop.split(batch, row)
         one.pinned = list(self.memory.regions)
         WORKERS.submit(partial(self._work, loop, one, fd, DSYNC if self.disk.stable else 0))
 
@@ -336,6 +336,7 @@ class DiskDevice:
             while self._finished:
                 loop, one = self._finished.popleft()
                 self._answer(loop, one, 0, one.transfers.errors[0])
+                loop.give_back(one)
             self._publish()
 
     # Requests of the block graph
@@ -344,6 +345,7 @@ class DiskDevice:
         node = self.backend.node
         status = IOERR if node is None else await carry_out(node, self.disk, slow)
         loop.answer(slow.batch, 0, status)
+        loop.give_back(slow.batch)
         self._publish()
 
     def _publish(self) -> None:

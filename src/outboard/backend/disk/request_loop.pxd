@@ -23,11 +23,15 @@ cdef class RequestLoop:
     cdef unsigned int[::1] words
     cdef unsigned long long[::1] longs
     cdef Batch _batch
+    cdef list _spare
 
     cpdef aim(self, bint direct, unsigned long long base)
     @cython.locals(queue=TrackedQueue)
     cpdef bint pending(self) except -1
     cpdef Batch batch(self)
+    @cython.locals(pieces=Py_ssize_t, one=Batch)
+    cpdef Batch split(self, Batch batch, Py_ssize_t row)
+    cpdef give_back(self, Batch one)
     @cython.locals(queue=TrackedQueue, head=cython.int)
     cpdef int fill(self, Batch batch) except -1
     @cython.locals(queue=TrackedQueue, last=Py_ssize_t, row=Py_ssize_t, kind=cython.uint, readable=cython.ulonglong,

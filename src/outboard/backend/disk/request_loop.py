@@ -9,7 +9,7 @@ ring, as do more chains in flight than the ring has descriptors.
 
 import outboard.guest.atomics as atomics
 from outboard import trace
-from outboard.backend.disk.batch import Batch, Slow
+from outboard.backend.disk.batch import SINGLE_PIECES, Batch, Slow
 from outboard.blk.disk import Disk
 from outboard.blk.requests import HEADER_SIZE, IN, IOERR, OK, OUT, judge
 from outboard.spec.virtio_blk import ID_BYTES, SECTOR_BITS, Type
@@ -23,6 +23,7 @@ BROKEN = 2
 """`fill`: the ring is broken; `queue.broken` says why. What the batch has is to be carried out all the same."""
 
 GET_ID = int(Type.GET_ID)
+SPARE_MAX = 64
 RANGES_BYTES_MAX = 1 << 12
 _SECTOR_BITS = SECTOR_BITS
 
@@ -46,6 +47,7 @@ class RequestLoop:
         self.words = header.cast("I")
         self.longs = header.cast("Q")
         self._batch = Batch()
+        self._spare: list[Batch] = []
 
     def suspend(self) -> None:
         """The ring stops; the device has waited for what was in flight."""
@@ -67,6 +69,22 @@ class RequestLoop:
         """Return the queue's batch, empty; it has nothing left to do when the next one is asked for."""
         self._batch.clear()
         return self._batch
+
+    def split(self, batch: Batch, row: int) -> Batch:
+        """Return a batch of its own for a row that takes longer; `give_back` when it is answered."""
+        pieces = batch.transfers.pieces[row]
+        if pieces > SINGLE_PIECES:
+            one = Batch(1, pieces)
+        else:
+            one = self._spare.pop() if self._spare else Batch(1, SINGLE_PIECES)
+        batch.split(row, one)
+        return one
+
+    def give_back(self, one: Batch) -> None:
+        """Take a batch of one row back that is answered; a few are kept."""
+        one.clear()
+        if one.room == SINGLE_PIECES and len(self._spare) < SPARE_MAX:
+            self._spare.append(one)
 
     def fill(self, batch: Batch) -> int:
         """Pop requests into a batch until it is full, or there are no more; return why it ended."""
@@ -151,7 +169,7 @@ class RequestLoop:
             buffers = self._views(0, queue.readable, HEADER_SIZE, queue.readable_bytes - HEADER_SIZE)
         else:
             data = self._data()
-        batch.slow.append(Slow(batch.split(row), kind, self.longs[1] << _SECTOR_BITS, buffers, data))
+        batch.slow.append(Slow(self.split(batch, row), kind, self.longs[1] << _SECTOR_BITS, buffers, data))
 
     def _data(self) -> bytes:
         """Return what follows the header, as much as any request but a write may have, and one byte more."""
