@@ -12,6 +12,8 @@ from outboard.aio.timeline import svg as as_svg
 from outboard.aio.timeline import text as as_text
 from outboard.errors import LocalError
 
+pytestmark = pytest.mark.alike
+
 SVG = "{http://www.w3.org/2000/svg}"
 ONE, TWO = Lane("one", "thread 7"), Lane("two", "thread 8")
 

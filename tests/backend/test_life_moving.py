@@ -8,7 +8,7 @@ import pytest
 from tests.backend import test_life
 from tests.backend.moving import moving
 
-pytestmark = pytest.mark.usefixtures("patient")
+pytestmark = [pytest.mark.alike, pytest.mark.usefixtures("patient")]
 
 globals().update({name: test for name, test in vars(test_life).items() if name.startswith("test_")})
 

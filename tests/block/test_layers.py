@@ -11,6 +11,8 @@ from outboard.block.picture.layered import crossings, lay_out, parts
 from outboard.block.picture.ports import wires
 from outboard.errors import LocalError
 
+pytestmark = pytest.mark.alike
+
 
 @st.composite
 def graphs(draw):

@@ -18,6 +18,8 @@ from outboard.block.picture.grid import length
 from outboard.block.watch import Watch, watched
 from outboard.errors import LocalError
 
+pytestmark = pytest.mark.alike
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 # Data made by hand

@@ -12,6 +12,8 @@ import pytest
 
 from tests.backend.test_cli import Process
 
+pytestmark = pytest.mark.alike
+
 SVG = "{http://www.w3.org/2000/svg}"
 OUTBOARD = [sys.executable, "-m", "outboard"]
 
