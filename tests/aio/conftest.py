@@ -1,7 +1,5 @@
 """A context that the test itself polls, over real fds and simulated."""
 
-import os
-
 import pytest
 
 from outboard.aio.simulator import Simulator
@@ -51,7 +49,7 @@ def ctx(here):
 
 
 @pytest.fixture
-def no_fd_is_leaked():
-    before = os.listdir("/proc/self/fd")
+def no_fd_is_leaked(open_fds):
+    before = open_fds()
     yield
-    assert len(os.listdir("/proc/self/fd")) == len(before)
+    assert open_fds() == before

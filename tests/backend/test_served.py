@@ -161,12 +161,12 @@ def test_what_is_of_another_device_is_refused(rig):
     assert rig.ask(1)[0] == 1
 
 
-def test_fds_that_nobody_reads_end_the_session_and_are_closed(rig, heard):
-    before = len(os.listdir("/proc/self/fd"))
+def test_fds_that_nobody_reads_end_the_session_and_are_closed(rig, heard, open_fds):
+    before = open_fds()
     message = struct.pack("=III", 31, 1, 24) + struct.pack("=QQHHI", 0, 0, 2, 64, 0)
     while not rig.ended:
         rig.peer.send(message)
         rig.run()
     assert heard[-1] == ("session.ended", {"why": f"more than {UNSENT_FDS_MAX} fds of answers unread"})
     assert len(rig.device.lent) > UNSENT_FDS_MAX
-    assert len(os.listdir("/proc/self/fd")) == before - 1, "the session's socket is closed, and every fd"
+    assert open_fds() == before - 1, "the session's socket is closed, and every fd"

@@ -286,13 +286,13 @@ def test_what_cannot_be_opened(tmp_path, read_only):
         File(tmp_path / "fifo", read_only=False)
 
 
-def test_nothing_stays_open_when_opening_fails(path, tmp_path):
+def test_nothing_stays_open_when_opening_fails(path, tmp_path, open_fds):
     writer = File(path)
-    before = os.listdir("/proc/self/fd")
+    before = open_fds()
     for wrong in (path, tmp_path, tmp_path / "none"):
         with pytest.raises(LocalError):
             File(wrong)
-    assert os.listdir("/proc/self/fd") == before
+    assert open_fds() == before
     writer.close()
 
 

@@ -1,8 +1,10 @@
 """Programs that are started as back-ends: how they get their socket, what is said of their end, that none is left."""
 
+import gc
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -35,16 +37,12 @@ def dies(code: str, mark: str = "{fd}") -> list[str]:
     return [*PYTHON, f"import os, sys, signal; {code}", mark]
 
 
-def open_fds() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
 def exists(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
 @pytest.mark.parametrize("command", [ECHO_BY_FD, ECHO_BY_PATH])
-def test_a_program_is_connected_and_gone_at_the_end(command):
+def test_a_program_is_connected_and_gone_at_the_end(command, open_fds):
     before = open_fds()
     with BackendProcess(command) as backend:
         with backend.connect(20) as sock:
@@ -83,7 +81,7 @@ def test_a_command_must_say_where_its_socket_belongs(command):
 
 @pytest.mark.parametrize("mark", ["{fd}", "{socket}"])
 @pytest.mark.parametrize("program", ["/nowhere/at-all", "/etc/passwd", "/"])
-def test_a_program_that_cannot_be_started_is_named(program, mark):
+def test_a_program_that_cannot_be_started_is_named(program, mark, open_fds):
     before = open_fds()
     with pytest.raises(LocalError, match=f"{program}: cannot be started: "):
         BackendProcess([program, mark])
@@ -140,7 +138,7 @@ def test_a_program_that_listens_and_never_accepts():
             sock.close()
 
 
-def test_a_path_that_no_socket_can_have(monkeypatch, tmp_path):
+def test_a_path_that_no_socket_can_have(monkeypatch, tmp_path, open_fds):
     folder = tmp_path / ("long" * 30)
     folder.mkdir()
     monkeypatch.setattr(backend_process.tempfile, "tempdir", str(folder))
@@ -160,6 +158,31 @@ def test_a_program_that_does_not_end_by_itself_is_killed(monkeypatch):
         pid = backend.pid
     assert backend.process.returncode == -signal.SIGKILL
     assert not exists(pid)
+
+
+def test_ctrl_c_while_it_starts_leaves_nothing(monkeypatch):
+    """It is felt once the program can be ended, and ends it."""
+    popen, pids = subprocess.Popen, []
+
+    def interrupted(*words, **options):
+        signal.raise_signal(signal.SIGINT)
+        process = popen(*words, **options)
+        pids.append(process.pid)
+        return process
+
+    monkeypatch.setattr("outboard.frontend.program.subprocess.Popen", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        BackendProcess(DEAF)
+    del caught
+    gc.collect()
+    assert pids and not exists(pids[0])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_program_that_nobody_ends_ends_with_its_parent():
+    code = f"from outboard.frontend.program import Program; made = Program({DEAF[:-1]!r}); print(made.pid)"
+    pid = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, timeout=60, check=True).stdout
+    assert not exists(int(pid))
 
 
 def test_a_program_that_was_never_connected_to_sees_the_end():

@@ -116,13 +116,13 @@ def test_no_inflight_area_where_none_is_offered(front, puppets):
 
 
 @pytest.mark.parametrize("count", [0, 2])
-def test_an_area_has_one_fd(front, puppets, count):
-    before = len(os.listdir("/proc/self/fd"))
+def test_an_area_has_one_fd(front, puppets, count, open_fds):
+    before = open_fds()
     puppet = puppets(area_fds=count)
     with pytest.raises(ProtocolError, match=f"expected 1 fd, got {count}"):
         started(front, puppet)
     puppet.close()
-    assert len(os.listdir("/proc/self/fd")) == before, "none of theirs is left open"
+    assert open_fds() == before, "none of theirs is left open"
 
 
 def test_the_area_outlives_its_back_end(front, puppets):

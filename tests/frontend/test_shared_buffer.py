@@ -177,8 +177,8 @@ def test_the_sync_ends_where_the_read_breaks():
     assert buffer._rows.told == ["begin", "end"]
 
 
-def test_the_fd_is_closed_with_the_buffer():
-    before = set(os.listdir("/proc/self/fd"))
+def test_the_fd_is_closed_with_the_buffer(open_fds):
+    before = open_fds()
     for _ in range(3):
         import_buffer(scanout(), LINEAR, file_of()).close()
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert open_fds() == before

@@ -218,11 +218,6 @@ def drain(sock):
     return data
 
 
-def open_fds():
-    """Count the open fds of this process."""
-    return len(os.listdir("/proc/self/fd"))
-
-
 def resident():
     """Return the resident memory of this process in KiB."""
     with open("/proc/self/statm") as file:

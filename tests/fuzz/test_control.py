@@ -13,7 +13,7 @@ from outboard.vhost_user.backend import BackendSession
 from outboard.vhost_user.connection import Connection
 from outboard.vhost_user.display_sender import DisplaySender
 from tests.fuzz.conftest import BATCH, cases
-from tests.fuzz.front import GUEST, SIZE, USER, Front, message, open_fds, resident, u64
+from tests.fuzz.front import GUEST, SIZE, USER, Front, message, resident, u64
 from tests.vectors.numbers import CONTROL_PAYLOADS
 
 KNOWN = sorted(CONTROL_PAYLOADS)
@@ -202,7 +202,7 @@ def talk(rng, display):
 
 
 @pytest.fixture
-def one():
+def one(open_fds):
     front = Front()
     fds = Fds(front)
     front.check()

@@ -8,7 +8,7 @@ from outboard.backend import displays
 from outboard.errors import ProtocolError
 from outboard.spec.vhost_user_gpu import DmabufScanout, Req
 from outboard.vhost_user.display_sender import DisplaySender
-from tests.fuzz.front import SIZE, Front, drain, message, open_fds
+from tests.fuzz.front import SIZE, Front, drain, message
 from tests.vhost_user.test_display_sender import Peer, Surface, paint
 
 SIZES = {1: 8, 3: 408, 10: 0, 11: 1056}
@@ -205,7 +205,7 @@ class Scene:
 
 
 @pytest.fixture
-def behind_a_display(monkeypatch):
+def behind_a_display(monkeypatch, open_fds):
     monkeypatch.setattr(displays, "PATIENCE_S", 0.0005)
     front = Front()
     front.check()

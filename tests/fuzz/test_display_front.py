@@ -26,10 +26,6 @@ STEP = 30_000
 """Bytes that are sent before the reader reads: less than every socket takes."""
 
 
-def open_fds():
-    return len(os.listdir("/proc/self/fd"))
-
-
 # What should be shown
 
 
@@ -371,9 +367,8 @@ def case(rng, made, live):
 
 
 @pytest.mark.timeout(0)
-def test_fronts(campaign):
+def test_fronts(campaign, open_fds):
     strange()
-    gc.collect()  # what earlier tests left may be closed at any time
     before = open_fds()
 
     def one(rng):
@@ -385,10 +380,9 @@ def test_fronts(campaign):
 
 
 @pytest.mark.timeout(0)
-def test_servers(campaign):
+def test_servers(campaign, open_fds):
     """The same in the thread of a display server, whose screens are looked at meanwhile."""
     strange()
-    gc.collect()  # what earlier tests left may be closed at any time
     before = open_fds()
 
     def one(rng):

@@ -33,10 +33,6 @@ def memfd():
         pass
 
 
-def open_fds() -> set[str]:
-    return set(os.listdir("/proc/self/fd"))
-
-
 def read(rows, offset, size):
     """Read some bytes as a row is read."""
     into = memoryview(bytearray(size))
@@ -140,7 +136,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_what_is_no_shared_memory_is_refused_with_a_reason_and_stays_the_callers(kind):
+def test_what_is_no_shared_memory_is_refused_with_a_reason_and_stays_the_callers(kind, open_fds):
     before = open_fds()
     try:
         fd = REFUSED[kind]()
@@ -264,7 +260,7 @@ def test_the_exporters_name_tells_a_dmabuf(memfd, tmp_path, monkeypatch):
         dmabuf._is_dmabuf(memfd)
 
 
-def test_a_mapping_takes_no_fd_for_good(memfd, ioctls):
+def test_a_mapping_takes_no_fd_for_good(memfd, ioctls, open_fds):
     before = open_fds()
     for _ in range(3):
         rows_of(os.dup(memfd), 8192).close()

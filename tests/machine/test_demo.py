@@ -43,7 +43,7 @@ def test_it_says_what_to_do_next(tmp_path):
     ("arguments", "words"),
     [
         (["--size", "63x64"], "this guest draws 64x64 to 4096x2160"),
-        (["--shot", "/no/such/folder/x.png"], "its folder does not exist"),
+        (["--shot", "/no/such/folder/x.png"], "folder /no/such/folder does not exist"),
     ],
 )
 def test_bad_arguments_are_told(arguments, words):

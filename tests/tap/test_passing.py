@@ -48,9 +48,9 @@ def test_fds_are_the_same_files(rig, tmp_path):
     assert rig.journal.seen[-2].fds == (str(tmp_path / "0"), str(tmp_path / "1"), str(tmp_path / "2"))
 
 
-def test_fds_go_both_ways_and_are_closed_in_the_tap(rig):
+def test_fds_go_both_ways_and_are_closed_in_the_tap(rig, open_fds):
     front, back = rig.pair()
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_fds()
     for _ in range(50):
         read, write = os.pipe()
         send(back, message(31, 5, bytes(20)), [read])
@@ -60,7 +60,7 @@ def test_fds_go_both_ways_and_are_closed_in_the_tap(rig):
             os.close(one)
     front.sendall(message(1))
     exactly(back, 12)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_fds() == before
 
 
 @pytest.mark.parametrize(
@@ -347,10 +347,7 @@ def test_sockets_that_are_left_are_closed_when_nothing_moves(rig, monkeypatch):
     assert shown.recv(1) == b"" and drawn.recv(1) == b""
 
 
-def test_no_fd_is_left(rig):
-    def count():
-        return len(os.listdir("/proc/self/fd"))
-
+def test_no_fd_is_left(rig, open_fds):
     def session():
         shown, drawn, front, back = rig.gpu()
         frame = update(640, 480)
@@ -365,10 +362,10 @@ def test_no_fd_is_left(rig):
 
     session.turn = 1
     session()
-    before = count()
+    before = open_fds()
     for session.turn in (2, 3, 4):
         session()
-    wait_until(lambda: count() <= before, "closed fds")
+    wait_until(lambda: open_fds() <= before, "closed fds")
 
 
 def test_too_many_sockets_are_handed_over_as_they_are(rig, monkeypatch):

@@ -1,7 +1,6 @@
 """The back-end's own channel, against bytes typed by hand: QEMU docs/interop/vhost-user, "Back-end message types"."""
 
 import array
-import os
 import socket
 
 import pytest
@@ -134,10 +133,6 @@ class Pair:
         self.theirs.sendmsg([data], rights)
 
 
-def open_fds() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
 def test_the_socket_is_served_message_by_message():
     pair = Pair()
     pair.send(CONFIG_CHANGE_ASKS + CONFIG_CHANGE)
@@ -149,7 +144,7 @@ def test_the_socket_is_served_message_by_message():
     pair.theirs.close()
 
 
-def test_fds_on_the_channel_are_closed():
+def test_fds_on_the_channel_are_closed(open_fds):
     pair = Pair()
     before = open_fds()
     for _ in range(5):
@@ -166,7 +161,7 @@ def test_fds_on_the_channel_are_closed():
 
 
 @pytest.mark.parametrize("end", ["header", "close", "silence"])
-def test_the_channel_ends_alone(end):
+def test_the_channel_ends_alone(end, open_fds):
     before = open_fds()
     pair = Pair()
     if end == "header":

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
 
 from outboard.errors import LocalError
 
@@ -20,8 +22,37 @@ def signal_name(number: int) -> str:
     return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
 
 
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Put Ctrl-C off while something is begun that could not be ended yet."""
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held = False
+
+    def hold(*_: object) -> None:
+        nonlocal held
+        held = True
+
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if held:
+            signal.raise_signal(signal.SIGINT)
+
+
+def kill(process: "subprocess.Popen[bytes]") -> None:
+    """End a program and what it started, by force."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 class Program:
-    """A running program in a session of its own, with what it starts itself.
+    """A running program in a session of its own, with what it starts itself. It ends with this process at the latest.
 
     pass_fds: that it inherits. Raises LocalError when it cannot be started.
     """
@@ -29,14 +60,16 @@ class Program:
     def __init__(self, words: Sequence[str], pass_fds: Sequence[int] = ()) -> None:
         self._said = tempfile.TemporaryFile()
         try:
-            self.process = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=self._said,
-                stderr=self._said,
-                pass_fds=pass_fds,
-                start_new_session=True,
-            )
+            with interrupts_held():
+                self.process = subprocess.Popen(
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=self._said,
+                    stderr=self._said,
+                    pass_fds=pass_fds,
+                    start_new_session=True,
+                )
+                self._end = weakref.finalize(self, kill, self.process)
         except OSError as error:
             self._said.close()
             raise LocalError(f"{words[0]}: cannot be started: {error.strerror}") from error
@@ -82,8 +115,7 @@ class Program:
         if patience_s:
             self.signal(signal.SIGTERM)
             self.wait(patience_s)
-        self.signal(signal.SIGKILL)
-        self.process.wait()
+        self._end()
         self._said.close()
 
     def __enter__(self) -> "Program":
