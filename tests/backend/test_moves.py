@@ -219,6 +219,7 @@ def test_who_moves_it_at_once_again_lets_it_have_its_turn(there, serve_in, machi
                 service.try_set_aio_context(one.context)
 
     for _ in range(20):
+        eventually(service._place._arrived.is_set, "the last move has arrived")
         executed = service._server.session.device.loops[0].executed
         with held(service):
             head, _ = put(made, flush(9, (0, 0, 1, 1)), 24)
