@@ -22,17 +22,12 @@ help: ## this list
 run: .venv/.outboard ## a pseries guest in Python draws on our GPU; no QEMU needed
 	@$(BIN)/outboard machine run --seconds 2 $(ARGS)
 
-test: ## all tests against the compiled form, then those that can tell against the plain form
+test: ## all tests against the compiled form, and those that can tell against the plain form
 	@sh tools/compiler.sh
 	@$(MAKE) -s --no-print-directory .venv/.compiled .venv/.tools .venv-plain/.plain
 	@peers=OUTBOARD_REQUIRE_PEERS=1; \
 	$(PYTHON) tests/peers/fetch.py --install || { peers=; echo "outboard: real peers are missing, their tests are skipped"; }; \
-	failed=; \
-	echo "== tests, compiled form"; \
-	env $$peers REQUIRE_CYTHON=1 $(BIN)/python -m pytest $(ARGS) || failed="$$failed compiled"; \
-	echo "== tests, plain form"; \
-	env $$peers SKIP_CYTHON=1 .venv-plain/bin/python -m pytest -m "not alike" $(ARGS) || failed="$$failed plain"; \
-	if [ -n "$$failed" ]; then echo "outboard: tests failed:$$failed"; exit 1; fi
+	env $$peers $(PYTHON) tools/both_forms.py $(ARGS)
 
 check: .venv/.tools ## style, types, rooms
 	$(BIN)/ruff check
