@@ -181,14 +181,15 @@ class Scheduler:
 
     # Running
 
-    def run(self, turns: int = TURNS_MAX) -> int:
+    def run(self, turns: int = TURNS_MAX, *, until_fault: bool = False) -> int:
         """Run until all programs have ended, or for so many turns; return how many turns there were.
 
-        Raises WaitTimeout when all wait for interrupts and none comes.
+        until_fault: or until one has failed; the others stay where they are. Raises WaitTimeout when all wait for
+        interrupts and none comes.
         """
         done = 0
         with self._watched():
-            while self._running and done < turns:
+            while self._running and done < turns and not (until_fault and self.faults):
                 order = sorted(self._running)
                 self._random.shuffle(order)
                 took = 0

@@ -152,6 +152,19 @@ def test_a_program_harms_only_itself(program, words):
     assert scheduler.faults[0].cpu == 1
 
 
+def test_it_may_end_with_the_first_fault():
+    """Nobody waits for an interrupt that only the failed program would have sent."""
+
+    def waits(cpu):
+        yield WAIT
+
+    scheduler = Scheduler(machine(2), idle_s=60)
+    scheduler.start(0, waits)
+    scheduler.start(1, raises)
+    assert scheduler.run(until_fault=True) == 3
+    assert (scheduler.running, len(scheduler.faults)) == ((0,), 1)
+
+
 def test_out_of_the_main_thread_computing_is_not_watched():
     found = []
     thread = threading.Thread(target=lambda: found.append(run([good, never_yields], operations=10).results))

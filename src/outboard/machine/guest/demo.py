@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from outboard.errors import LocalError, OutboardError, ProtocolError, WaitTimeout
+from outboard.errors import LocalError, OutboardError, ProtocolError
 from outboard.machine.card import Card
 from outboard.machine.cpu import Cpu, Machine, Steps
 from outboard.machine.guest import boot, edu, pci, virtio_gpu
@@ -289,19 +289,10 @@ def run(machine: Machine, plan: Plan | None = None, seed: int = 0, tree: Node | 
     scheduler = Scheduler(machine, seed)
     scheduler.place(ENTRY, guest.secondary)
     scheduler.start(machine.cpus[0].index, guest.main)
-    try:
-        scheduler.run()
-    except WaitTimeout:
-        _raise_first(scheduler)  # The others wait for one that failed.
-        raise
-    _raise_first(scheduler)
-    guest.count()
-    return guest.figures
-
-
-def _raise_first(scheduler: Scheduler) -> None:
-    """Raise what the first program that failed raised, if one did."""
+    scheduler.run(until_fault=True)
     for fault in scheduler.faults:
         if isinstance(fault.error, OutboardError):
             raise fault.error
         raise LocalError(f"the guest failed: {fault}") from fault.error
+    guest.count()
+    return guest.figures
