@@ -9,6 +9,8 @@ from pathlib import Path
 from outboard.errors import LocalError
 
 SEND_FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+SO_SNDBUFFORCE = 32
+"""Of asm-generic/socket.h; the socket module has no name for it."""
 
 PATH_MAX = 107
 """Bytes of a socket's path at most, on Linux."""
@@ -68,8 +70,11 @@ def adopt(fd: int) -> socket.socket:
 
 
 def widen(sock: socket.socket, size: int) -> None:
-    """Ask for a send buffer of `size` bytes; the system may grant less."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+    """Ask for a send buffer of `size` bytes; without CAP_NET_ADMIN, net.core.wmem_max of it at most."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, size)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
 
 
 def is_listening(sock: socket.socket) -> bool:

@@ -16,6 +16,8 @@ CONNECT_S = 5.0
 RETRY_S = 0.05
 LINGER_S = 2.0
 """After the control socket's end, a GPU socket on which nothing moves for so long is closed."""
+AHEAD = 4 << 20
+"""Bytes that a back-end may be ahead of the tap: with more, both work at the same time."""
 SPLICES_MAX = 64
 """Sockets in a session's care; those beyond are handed over as they are."""
 
@@ -49,7 +51,7 @@ class Session:
             self._tap.watcher.note(f"{Req(request).name}: its fd is passed on untapped")
             return fds
         ours, theirs = socket.socketpair()
-        sockets.widen(theirs, 1 << 20)
+        sockets.widen(theirs, AHEAD)
         self._count += 1
         label = (f"{kind.name}-{self._number}.{self._count}", kind)
         self.others.append(Splice(self._tap.loop, front, ours, label, self._tap.watcher, self._other_ended))
