@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from outboard import trace
@@ -17,6 +18,7 @@ from outboard.backend.disk.service import serve as serve_disk
 from outboard.cli.blk import Pair
 from outboard.cli.log import Log
 from outboard.cli.pictures import Pictures
+from outboard.host.signals import Signals
 
 
 class Lines:
@@ -42,24 +44,18 @@ def run(options: argparse.Namespace, pairs: Sequence[Pair], threads: Sequence[st
             service.on_ended = main.notify
         named = [(pair.image, service.backend) for pair, service in zip(pairs, services, strict=True)]
         draw = stack.enter_context(pictures.of(named, [main, *contexts]))
-        told: list[int] = []
-
-        def tell(number: int, _: Any) -> None:
-            told.append(number)
-            main.notify()
-
+        signals = stack.enter_context(Signals(main))
+        came: set[int] = set()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, tell)
+            signals.call(number, partial(came.add, number))
         for pair in pairs:
             where = pair.socket or f"fd {options.fd}"
             print(f"outboard: serving {pair.image} on {where}", file=sys.stderr, flush=True)
-        while not all(service.ended for service in services):
+        while not (came or all(service.ended for service in services)):
             main.poll(True)
-            if signal.SIGUSR1 in told:
-                told.remove(signal.SIGUSR1)
+            if signal.SIGUSR1 in came:
+                came.remove(signal.SIGUSR1)
                 draw()
-            if told:
-                break
     return 0
 
 

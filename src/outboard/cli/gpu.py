@@ -10,7 +10,7 @@ import re
 import shutil
 import signal
 import sys
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from outboard.backend.places import InContext
     from outboard.backend.server import Server
     from outboard.cli.shots import Shots
+    from outboard.host.loop import Loop
+    from outboard.host.signals import Signals
 
 PROGRAM = "outboard-vhost-user-gpu"
 CAPABILITIES = {"type": "gpu", "features": []}
@@ -135,6 +137,8 @@ def serve(options: argparse.Namespace) -> int:
     from outboard.backend.displays import FALLBACK_SIZE
     from outboard.cli.log import Log
     from outboard.cli.shots import Shots
+    from outboard.host.loop import Loop
+    from outboard.host.signals import Signals
 
     if (options.socket is None) == (options.fd is None):
         raise LocalError("gpu serve: give either SOCKET or --fd N; see outboard gpu serve --help")
@@ -142,20 +146,20 @@ def serve(options: argparse.Namespace) -> int:
     sizes = [options.size or FALLBACK_SIZE] * wanted
     shots = Shots(options.shot, wanted) if options.shot else None
     trace.listen(Log(verbose=options.verbose))
-    _run(options, Options(sizes, options.max_hostmem), shots)
-    return 0 if shots is None or shots.save() else 2
+    with closing(Loop()) as loop, Signals(loop) as signals:
+        _run(options, Options(sizes, options.max_hostmem), shots, loop, signals)
+        return 0 if shots is None or shots.save() else 2
 
 
-def _run(options: argparse.Namespace, chosen: "Options", shots: "Shots | None") -> None:
+def _run(
+    options: argparse.Namespace, chosen: "Options", shots: "Shots | None", loop: "Loop", signals: "Signals"
+) -> None:
     """Serve on the main thread's loop, or in an IOThread beside it, until the loop is stopped."""
     from outboard.backend.device import Device
     from outboard.backend.server import Server
-    from outboard.host.loop import Loop
 
     mirror = shots.screens if shots else None
     with ExitStack() as stack:
-        loop = Loop()
-        stack.callback(loop.close)
         place = _iothread(stack) if options.iothread else None
         handlers = place.handlers if place else loop
         done = partial(loop.call_threadsafe, loop.stop) if place else loop.stop
@@ -168,12 +172,9 @@ def _run(options: argparse.Namespace, chosen: "Options", shots: "Shots | None") 
             else:
                 server.adopt(options.fd)
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: loop.call_threadsafe(loop.stop))
-        if shots is not None:
-            save = partial(handlers.call_threadsafe, shots.save)  # where the screens are painted
-            signal.signal(signal.SIGUSR1, lambda *_: loop.call_threadsafe(save))
-        else:
-            signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+            signals.call(number, loop.stop)
+        # The picture is written where the screens are painted.
+        signals.call(signal.SIGUSR1, partial(handlers.call_threadsafe, shots.save) if shots else lambda: None)
         print(f"outboard: serving on {options.socket or f'fd {options.fd}'}", file=sys.stderr, flush=True)
         loop.run()
 

@@ -4,7 +4,7 @@ import argparse
 import os
 import signal
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,7 @@ def say(words: str) -> None:
 def run(options: argparse.Namespace) -> int:
     """Tap until told to end; return the exit code."""
     from outboard.host.loop import Loop
+    from outboard.host.signals import Signals
     from outboard.tap.capture import Capture
     from outboard.tap.report import Report
     from outboard.tap.seen import Several
@@ -85,25 +86,24 @@ def run(options: argparse.Namespace) -> int:
 
     if options.pixels and options.pcapng is None:
         raise LocalError("tap: --pixels records pixels into a capture; name its file with --pcapng FILE")
-    loop = Loop()
-    report = Report(write, say, loop.call_soon, verbose=options.verbose, as_json=options.json, quiet=options.quiet)
-    tap = Tap(loop, options.listen, options.connect, report, once=options.once)
-    capture = None
-    try:
-        if options.pcapng is not None:
-            capture = Capture(options.pcapng, pixels=options.pixels)
-            tap.watcher = Several([report, capture])
-            _flush(loop, capture)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: loop.call_threadsafe(loop.stop))
-        say(f"tapping {options.connect}, listening on {options.listen}")
-        loop.run()
-    finally:
-        tap.close()
-        report.flush()
-        loop.close()
-        if capture:
-            capture.close()
+    with closing(Loop()) as loop, Signals(loop) as signals:
+        report = Report(write, say, loop.call_soon, verbose=options.verbose, as_json=options.json, quiet=options.quiet)
+        tap = Tap(loop, options.listen, options.connect, report, once=options.once)
+        capture = None
+        try:
+            if options.pcapng is not None:
+                capture = Capture(options.pcapng, pixels=options.pixels)
+                tap.watcher = Several([report, capture])
+                _flush(loop, capture)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signals.call(number, loop.stop)
+            say(f"tapping {options.connect}, listening on {options.listen}")
+            loop.run()
+        finally:
+            tap.close()
+            report.flush()
+            if capture:
+                capture.close()
     if tap.failure:
         raise tap.failure
     say(f"{report.messages} messages, {report.unknown} unknown")
