@@ -281,8 +281,9 @@ def test_exit_codes():
 
 
 def test_remarks():
-    known = (Known("A", "x.y", "sulks"), Known("B", "x.y", "sulks"), Known("A", "x.z", "hides"))
-    assert remark(known, "x.y") == "as A and B do: sulks"
+    known = (Known("A", "x.y", "sulks"), Known("C", "x.y", "shouts"), Known("B", "x.y", "sulks"))
+    known += (Known("A", "x.z", "hides"),)
+    assert remark(known, "x.y") == "as A and B do: sulks; as C does: shouts"
     assert remark(known, "x.z") == "as A does: hides"
     assert remark(known, "x") == ""
 
@@ -478,6 +479,20 @@ def test_a_peer_given_back_is_taken_again_until_it_fails(tmp_path):
         assert not peers.worn()
     finally:
         peers.close()
+
+
+@pytest.mark.parametrize(("alone", "number"), [(False, 3), (True, 1)])
+def test_no_peer_is_started_ahead_of_one_that_must_be_alone(tmp_path, alone, number):
+    before = children()
+    peers = Peers(program(tmp_path, "pass")[1:], None, alone=alone)
+    try:
+        for _ in range(3):
+            peer = peers.take()
+            assert len(children()) == len(before) + number
+            peers.give_back(peer)
+    finally:
+        peers.close()
+    assert children() == before
 
 
 def test_the_cpu_time_of_a_peer_is_that_of_all_it_started(tmp_path):

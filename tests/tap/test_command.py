@@ -1,6 +1,9 @@
 """`outboard tap` as a command: what it prints, how it ends."""
 
+import contextlib
+import fcntl
 import json
+import os
 import signal
 import socket
 import struct
@@ -11,6 +14,8 @@ import zlib
 
 import pytest
 
+from outboard.host.loop import Loop
+from outboard.tap.output import Output
 from tests.tap.conftest import exactly, message, send
 
 pytestmark = pytest.mark.alike
@@ -158,6 +163,52 @@ def test_it_goes_on_when_nobody_reads_what_it_prints(start, socket_dir):
     running.popen.stdout = None
     running.popen.terminate()
     assert running.rest()[2] == 0
+
+
+def test_it_goes_on_when_nobody_reads_for_a_while(start, socket_dir):
+    """The pipe is full long before: all lines are there when somebody reads at last."""
+    running = start("--json")
+    running.connect(socket_dir)
+    for _ in range(2000):
+        running.front.sendall(message(3))
+        assert exactly(running.back, 12) == message(3)
+    lines = [running.popen.stdout.readline() for _ in range(2002)]
+    assert {json.loads(line)["name"] for line in lines[2:]} == {"SET_OWNER"}
+    running.popen.terminate()
+    assert running.rest()[2] == 0
+
+
+def test_it_ends_although_nobody_reads(start, socket_dir):
+    running = start("-v")
+    running.connect(socket_dir)
+    for _ in range(3000):
+        running.front.sendall(message(3))
+        assert exactly(running.back, 12) == message(3)
+    running.popen.terminate()
+    assert running.popen.wait(20) == 0
+    err = running.popen.stderr.read()
+    assert "lines were not printed, as nobody read them in time" in err and "3002 messages, 0 unknown" in err
+    assert not (socket_dir / "tap.sock").exists()
+
+
+def test_lines_beyond_the_limit_are_left_out_and_counted(monkeypatch):
+    monkeypatch.setattr("outboard.tap.output.UNREAD_MAX", 1000)
+    said = []
+    reading, writing = os.pipe()
+    with contextlib.closing(Loop()) as loop:
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+        output = Output(writing, loop, said.append)
+        for number in range(1000):
+            output.write(f"line {number}")
+        kept = os.read(reading, 1 << 20)
+        while said == []:
+            loop.run_once(1)
+        kept += os.read(reading, 1 << 20)
+        lines = kept.decode().splitlines()
+        assert lines == [f"line {number}" for number in range(len(lines))], "whole lines, in order"
+        assert said == [f"{1000 - len(lines)} lines were not printed, as nobody read them in time"]
+    os.close(reading)
+    os.close(writing)
 
 
 def test_it_goes_on_when_the_disk_is_full(start, socket_dir):

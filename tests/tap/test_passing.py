@@ -151,6 +151,30 @@ def test_what_stops_in_its_midst_is_passed_on_as_far_as_it_came(rig):
     assert rig.journal.said()[-1] == ("SET_OWNER", True)
 
 
+def test_less_than_a_header_is_passed_on_too(rig):
+    front, back = rig.pair()
+    whole = message(3) + message(9, 1, bytes(40))
+    for part in (whole[:5], whole[5:12], whole[12:19], whole[19:]):
+        front.sendall(part)
+        assert exactly(back, len(part)) == part
+    assert rig.journal.said()[-2:] == [("SET_OWNER", True), ("SET_VRING_ADDR", True)]
+
+
+def test_fds_wait_until_it_is_known_what_they_are(rig):
+    """Less than a header, with the fd of a display's socket perhaps: it must not pass untapped."""
+    front, back = rig.pair()
+    shown, theirs = socket.socketpair()
+    whole = message(33, 1)
+    send(front, whole[:5], [theirs.fileno()])
+    time.sleep(2 * direction.RELEASE_S)
+    front.sendall(whole[5:])
+    data, (drawn,) = receive(back, 1000)
+    assert data == whole and os.fstat(drawn).st_ino != os.fstat(theirs.fileno()).st_ino
+    os.close(drawn)
+    shown.close()
+    theirs.close()
+
+
 def test_hostile_sizes_take_no_memory(rig):
     """A header may announce 4 GiB; what comes of it is passed on."""
     front, back = rig.pair()

@@ -18,6 +18,7 @@ from outboard.block import demo
 from outboard.block.demo import Seen
 from outboard.block.picture import svg, text
 from outboard.cli import pictures
+from outboard.cli.files import checked
 from outboard.viewers import terminal
 
 COLUMNS, FEWEST, MOST = 100, 60, 160
@@ -34,7 +35,7 @@ FILES: dict[str, Callable[[Seen], str]] = {
 def run(options: argparse.Namespace) -> int:
     """Run the demonstration, show it, write the files that were asked for; return the exit code."""
     named = {option: getattr(options, option) for option in FILES if getattr(options, option)}
-    files = {option: pictures.checked(f"--{option}", file) for option, file in named.items()}
+    files = {option: checked(f"--{option}", file) for option, file in named.items()}
     with tempfile.TemporaryDirectory(prefix="outboard-") as folder:
         seen = demo.run(folder, options.seconds)
     for option, path in files.items():

@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from outboard.cli.files import checked
 from outboard.errors import LocalError
 
 BACKEND_EPILOG = """examples:
@@ -21,6 +22,7 @@ Exit codes: 0 nothing failed, 1 something did, 2 could not run.
 """
 
 
+ALONE = "for a back-end that can run only once, as one that locks its GPU"
 REUSE = "it is faster where a process starts slowly; what fails is repeated on a fresh one"
 
 
@@ -62,13 +64,16 @@ def add(commands: Any) -> None:
         parser.add_argument(way, metavar="PATH", help="check what is there already, over this socket")
         if name == "backend":
             parser.add_argument("--reuse", action="store_true", help="one process for several checks: " + REUSE)
+            parser.add_argument("--one-at-a-time", action="store_true", help="start none ahead: " + ALONE)
         if name == "frontend":
             parser.add_argument("--hostile", action="store_true", help="also do what kills some; needs CMD")
         _add_options(parser)
         parser.set_defaults(command=run)
 
 
-def _one_peer(options: argparse.Namespace, kind: str, path: str | None) -> None:
+def _looked_at(options: argparse.Namespace, kind: str, path: str | None) -> None:
+    if options.junit:
+        checked("--junit", options.junit)
     if not options.list and bool(options.peer) == bool(path):
         raise LocalError(f"check {kind}: give the program behind --, or a socket; see outboard check {kind} --help")
 
@@ -77,7 +82,7 @@ def backend(options: argparse.Namespace) -> int:
     """Check a back-end; return the exit code."""
     from outboard.conformance.backend import run
 
-    _one_peer(options, "backend", options.connect)
+    _looked_at(options, "backend", options.connect)
     return run.run(options)
 
 
@@ -85,5 +90,5 @@ def frontend(options: argparse.Namespace) -> int:
     """Check a front-end; return the exit code."""
     from outboard.conformance.frontend import run
 
-    _one_peer(options, "frontend", options.listen)
+    _looked_at(options, "frontend", options.listen)
     return int(run.run(options))

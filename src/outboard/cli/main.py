@@ -1,9 +1,14 @@
 """The commands' tree. Modules behind a command are imported when it runs, so that `--help` answers at once."""
 
 import argparse
+import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from outboard import __version__
 from outboard.errors import OutboardError
@@ -56,15 +61,57 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _guarded(options: argparse.Namespace) -> int:
-    """Run a command; what goes wrong is a sentence and exit code 2."""
+class Terminated(KeyboardInterrupt):
+    """The process is told to end: by SIGTERM, or by SIGHUP, since its terminal has gone."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+@contextmanager
+def _told_to_end() -> Iterator[None]:
+    """Let those who wait for nothing but Ctrl-C free what they have at other signals too."""
+
+    def end(number: int, _: object) -> None:
+        raise Terminated(number)
+
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        wanted = (signal.SIGTERM, signal.SIGHUP)
+        before = {one: signal.signal(one, end) for one in wanted if signal.getsignal(one) is signal.SIG_DFL}
     try:
-        return int(options.command(options))
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _whole_streams() -> None:
+    """See that there is a standard output and error, and that they take whatever a peer says."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _guarded(parse: Callable[[], argparse.Namespace]) -> int:
+    """Run a command; what goes wrong is a sentence and exit code 2."""
+    _whole_streams()
+    try:
+        with _told_to_end():
+            try:
+                options = parse()
+                return int(options.command(options))
+            finally:
+                sys.stdout.flush()
     except OutboardError as error:
         print(f"outboard: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as error:
+        return 128 + (error.number if isinstance(error, Terminated) else signal.SIGINT)
     except BrokenPipeError:
         _drop_output()  # whoever read it has gone
         return 141
@@ -76,17 +123,21 @@ def _guarded(options: argparse.Namespace) -> int:
 
 def _drop_output() -> None:
     """Let the interpreter's own flush at exit not fail over what could not be written."""
-    if sys.stdout is not None:
+    with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `outboard`; returns the exit code."""
-    return _guarded(parser().parse_args(arguments))
+    return _guarded(lambda: parser().parse_args(arguments))
 
 
 def vhost_user_gpu(arguments: Sequence[str] | None = None) -> int:
     """Entry point of `outboard-vhost-user-gpu`: the options that QEMU's back-end program convention asks for."""
-    from outboard.cli import gpu
 
-    return _guarded(gpu.convention_parser().parse_args(arguments))
+    def parse() -> argparse.Namespace:
+        from outboard.cli import gpu
+
+        return gpu.convention_parser().parse_args(arguments)
+
+    return _guarded(parse)

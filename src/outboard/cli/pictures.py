@@ -15,6 +15,7 @@ from outboard.aio.timeline import text as timeline_text
 from outboard.block.backend import BlockBackend
 from outboard.block.picture import Picture, look, svg, text
 from outboard.block.watch import watched
+from outboard.cli.files import checked
 from outboard.errors import LocalError
 
 T = TypeVar("T")
@@ -27,16 +28,6 @@ def _json(picture: Picture) -> str:
 # Suffix: what makes the file. Any other is text.
 GRAPHS: dict[str, Callable[[Picture], str]] = {".svg": svg.draw, ".json": _json}
 TIMELINES: dict[str, Callable[[Timeline], str]] = {".svg": timeline_svg.draw, ".json": chrome.trace}
-
-
-def checked(option: str, file: str) -> Path:
-    """Return the path that an option names. Raises LocalError when no file can be written there."""
-    path = Path(file)
-    if not path.parent.is_dir():
-        raise LocalError(f"{option} {file}: folder {path.parent} does not exist")
-    if path.is_dir():
-        raise LocalError(f"{option} {file}: is a folder; name a file")
-    return path
 
 
 def write(path: Path, content: str) -> None:

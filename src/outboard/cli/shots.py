@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from outboard.cli.files import replaceable
 from outboard.display import Screens
 from outboard.errors import LocalError
 from outboard.spec.virtio_gpu import MAX_SCANOUTS
@@ -10,13 +11,8 @@ from outboard.viewers import png
 
 
 def checked(file: str) -> Path:
-    """Return the path that an option names. Raises LocalError when no file can be written there."""
-    path = Path(file)
-    if not path.parent.is_dir():
-        raise LocalError(f"--shot {file}: folder {path.parent} does not exist")
-    if path.is_dir():
-        raise LocalError(f"--shot {file}: is a folder; name a file")
-    return path
+    """Return the path that --shot names. Raises LocalError when no picture can be written there."""
+    return replaceable("--shot", file)
 
 
 def path_of(file: Path, scanout_id: int) -> Path:

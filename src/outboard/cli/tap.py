@@ -1,7 +1,6 @@
 """`outboard tap`: see what a VMM and its back-end say to each other."""
 
 import argparse
-import os
 import signal
 import sys
 from contextlib import closing, suppress
@@ -58,17 +57,6 @@ def add(commands: Any) -> None:
     parser.set_defaults(command=run)
 
 
-def write(text: str) -> None:
-    """Print lines at once. When they cannot be printed any more the tap goes on: a VM depends on it."""
-    try:
-        sys.stdout.write(f"{text}\n")  # one system call, however Python buffers
-        sys.stdout.flush()
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            say(f"messages cannot be printed any more: {error.strerror}")
-
-
 def say(words: str) -> None:
     """Tell what is no message."""
     with suppress(OSError):
@@ -80,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
     from outboard.host.loop import Loop
     from outboard.host.signals import Signals
     from outboard.tap.capture import Capture
+    from outboard.tap.output import Output
     from outboard.tap.report import Report
     from outboard.tap.seen import Several
     from outboard.tap.tap import Tap
@@ -87,7 +76,10 @@ def run(options: argparse.Namespace) -> int:
     if options.pixels and options.pcapng is None:
         raise LocalError("tap: --pixels records pixels into a capture; name its file with --pcapng FILE")
     with closing(Loop()) as loop, Signals(loop) as signals:
-        report = Report(write, say, loop.call_soon, verbose=options.verbose, as_json=options.json, quiet=options.quiet)
+        output = Output(sys.stdout.fileno(), loop, say)
+        report = Report(
+            output.write, say, loop.call_soon, verbose=options.verbose, as_json=options.json, quiet=options.quiet
+        )
         tap = Tap(loop, options.listen, options.connect, report, once=options.once)
         capture = None
         try:
@@ -102,6 +94,7 @@ def run(options: argparse.Namespace) -> int:
         finally:
             tap.close()
             report.flush()
+            output.finish()
             if capture:
                 capture.close()
     if tap.failure:

@@ -39,11 +39,11 @@ def conduct(
     results = tuple(_results(checks.only(options.only), opened, worn))
     report = Report(peer, results, tuple(known))
     robustness = not options.no_robustness
+    text = to_json(report) + "\n" if options.json else terminal(report, verbose=options.verbose, robustness=robustness)
+    sys.stdout.write(text)
     if options.junit:
         with open(options.junit, "w", encoding="utf-8") as file:
             file.write(to_junit(report, robustness))
-    text = to_json(report) + "\n" if options.json else terminal(report, verbose=options.verbose, robustness=robustness)
-    sys.stdout.write(text)
     return exit_code(report, robustness)
 
 

@@ -28,12 +28,13 @@ def deviations(peers: Sequence[str], rows: Iterable[tuple[str, str]]) -> tuple[K
 
 
 def remark(known: Sequence[Known], check_id: str) -> str:
-    """Return who else fails a check, "as QEMU 7.2 vhost-user-gpu does: ...", or ""."""
-    rows = [row for row in known if row.check == check_id]
-    if not rows:
-        return ""
-    who = " and ".join(dict.fromkeys(row.peer for row in rows))
-    return f"as {who} {'does' if len(rows) == 1 else 'do'}: {rows[0].words}"
+    """Return who else fails a check, and how, "as QEMU 7.2 vhost-user-gpu does: ...; as ...", or ""."""
+    peers: dict[str, list[str]] = {}
+    for row in known:
+        if row.check == check_id:
+            peers.setdefault(row.words, []).append(row.peer)
+    parts = (f"as {' and '.join(who)} {'does' if len(who) == 1 else 'do'}: {words}" for words, who in peers.items())
+    return "; ".join(parts)
 
 
 BACK_ENDS: tuple[Known, ...] = (

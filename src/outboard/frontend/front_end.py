@@ -107,6 +107,9 @@ class FrontEnd:
                 if time.monotonic() > end:
                     raise WaitTimeout(f"nobody listens on {path}") from error
                 time.sleep(0.001)
+            except OSError as error:
+                sock.close()
+                raise LocalError(f"{path}: cannot be connected to: {error.strerror or error}") from error
 
     def attach(self, sock: socket.socket) -> None:
         """Take a connected control socket; the machine owns it now."""

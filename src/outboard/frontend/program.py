@@ -13,6 +13,7 @@ from outboard.errors import LocalError
 
 WORDS_MAX = 4096
 """Bytes of its last words that are looked at."""
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 END_S = 1.0
 """Seconds that a program is given to end by itself before it is killed."""
 
@@ -24,24 +25,21 @@ def signal_name(number: int) -> str:
 
 @contextlib.contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Put Ctrl-C off while something is begun that could not be ended yet."""
-    handler = signal.getsignal(signal.SIGINT)
-    if not callable(handler) or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    held = False
-
-    def hold(*_: object) -> None:
-        nonlocal held
-        held = True
-
-    signal.signal(signal.SIGINT, hold)
+    """Put Ctrl-C, and other signals that have handlers, off while something is begun that could not be ended yet."""
+    handlers = {number: signal.getsignal(number) for number in INTERRUPTS}
+    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+    if threading.current_thread() is not threading.main_thread():
+        handlers = {}
+    held: list[int] = []
+    for number in handlers:
+        signal.signal(number, lambda came, _: held.append(came))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         if held:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(held[0])
 
 
 def kill(process: "subprocess.Popen[bytes]") -> None:
@@ -52,7 +50,8 @@ def kill(process: "subprocess.Popen[bytes]") -> None:
 
 
 class Program:
-    """A running program in a session of its own, with what it starts itself. It ends with this process at the latest.
+    """A running program in a session of its own, with what it starts itself. It ends with
+    this process at the latest, unless that is killed by force.
 
     pass_fds: that it inherits. Raises LocalError when it cannot be started.
     """

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
-from outboard.errors import LocalError, OutboardError
+from outboard.errors import LocalError, OutboardError, WaitTimeout
 from outboard.frontend.backend_process import BackendProcess
 from outboard.frontend.control import Observer
 from outboard.frontend.display_reader import DEFAULT_SIZE, DisplayReader
@@ -99,13 +99,19 @@ class DisplayServer:
         self.told(start)
 
     def told(self, call: Callable[[], Result]) -> Result:
-        """Make a call; when it fails because the back-end has gone, say what became of it. Raises LocalError."""
+        """Make a call; when it fails and the back-end has gone, or hangs, say what became of it.
+
+        Raises LocalError for one that has gone, WaitTimeout, and what else the call raises.
+        """
         try:
             return call()
         except OutboardError as error:
-            if self.backend is None or self.backend.wait(0.2) is None:
+            if self.backend is None:
                 raise
-            raise LocalError(f"{self.backend.fate()}; {error}") from error
+            gone = self.backend.wait(0.2) is not None
+            if not gone and not isinstance(error, WaitTimeout):
+                raise
+            raise (LocalError if gone else WaitTimeout)(f"{self.backend.fate()}; {error}") from error
 
     def resize(self, scanout_id: int, width: int, height: int) -> None:
         """Change the size that an output's display wants; the guest is interrupted and asks again."""

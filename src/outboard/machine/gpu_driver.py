@@ -11,7 +11,7 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from outboard.errors import LocalError, ProtocolError
+from outboard.errors import LocalError, ProtocolError, WaitTimeout
 from outboard.frontend.ram import PAGE, Backing
 from outboard.frontend.vmm import Vmm
 from outboard.layout import Layout
@@ -105,10 +105,30 @@ class GpuDriver:
             raise LocalError("INDIRECT_DESC was not negotiated")
         self.indirect = indirect
         self.piece = piece
+        self._take_memory()
+
+    def _take_memory(self) -> None:
         self._request = self.allocate(REQUEST_ROOM, 4096)
         self._response = self.allocate(RESPONSE_ROOM, 4096)
         table = self.allocate(TABLE_ROOM, 16)
         self._table = Table(table, self.view(table, TABLE_ROOM))
+        self._given_up = False
+
+    def _begin(self) -> None:
+        """Go on with other memory when an answer was given up: the device may still read and write there."""
+        if self._given_up:
+            self._take_memory()
+
+    def _wait(self, queue: int, heads: Sequence[int], timeout_s: float | None = None) -> dict[int, int]:
+        """Wait for chains; return the bytes that were written to them, and to those that come late, by head."""
+        written: dict[int, int] = {}
+        try:
+            while missing := sum(head not in written for head in heads):
+                written.update(self.device.wait_used(queue, timeout_s, missing))
+        except WaitTimeout:
+            self._given_up = True
+            raise
+        return written
 
     # One command at a time
 
@@ -128,14 +148,15 @@ class GpuDriver:
         """
         head = request if isinstance(request, bytes) else request.pack()
         data = head + tail
+        self._begin()
         self.view(self._request, len(data))[:] = data
         if room:
             self.view(self._response, room)[:] = bytes(room)
         readable = self._pieces(self._request, len(head)) + self._pieces(self._request + len(head), len(tail))
         table = self._table if self.indirect else None
-        self.device.queue(queue).add(readable, self._pieces(self._response, room), table)
+        chain = self.device.queue(queue).add(readable, self._pieces(self._response, room), table)
         self.device.kick(queue)
-        ((_, written),) = self.device.wait_used(queue, timeout_s)
+        written = self._wait(queue, [chain], timeout_s)[chain]
         if written > room:
             raise ProtocolError("used element", f"at most {room} bytes", f"{written}")
         answer = bytes(self.view(self._response, written)) if written else b""
@@ -170,6 +191,7 @@ class GpuDriver:
 
     def _together(self, requests: Sequence[bytes]) -> None:
         queue, room = self.device.queue(CONTROL_QUEUE), CtrlHdr.sizeof
+        self._begin()
         self.view(self._response, room * len(requests))[:] = bytes(room * len(requests))
         place, order = self._request, []
         for at, request in enumerate(requests):
@@ -177,9 +199,7 @@ class GpuDriver:
             order.append(queue.add([(place, len(request))], [(self._response + room * at, room)]))
             place += len(request)
         self.device.kick(CONTROL_QUEUE)
-        written: dict[int, int] = {}
-        while len(written) < len(order):
-            written.update(self.device.wait_used(CONTROL_QUEUE, None, len(order) - len(written)))
+        written = self._wait(CONTROL_QUEUE, order)
         for at, (head, request) in enumerate(zip(order, requests, strict=True)):
             data = bytes(self.view(self._response + room * at, min(written[head], room)))
             _check(

@@ -146,7 +146,7 @@ class Direction:
     def _pull_head(self) -> bool:
         data = self._receive(min(READ_MAX, self._wanted - len(self._head)))
         if data is None:
-            if self._timer is None and len(self._head) >= Header.sizeof and len(self._head) > self._left:
+            if self._timer is None and len(self._head) > self._left and self._may_release():
                 self._timer = self._loop.call_later(RELEASE_S, self._release_late)
             return False
         self._cancel()
@@ -195,6 +195,10 @@ class Direction:
             self._out.append((memoryview(bytes(self._head[self._left :])), self._fds))
             self._left = len(self._head)
             self._fds = []
+
+    def _may_release(self) -> bool:
+        """Whether what is here may leave: fds have to wait until it is known what they are."""
+        return len(self._head) >= Header.sizeof or not self._fds
 
     def _release_late(self) -> None:
         self._timer = None

@@ -115,13 +115,14 @@ class Listener:
 class Peers:
     """Peers of one command line, or of one path: `take` returns a fresh one and prepares the next ones.
 
-    reuse: a peer that is given back unharmed is taken again, until a check fails on one with a past.
+    reuse: a peer that is given back unharmed is taken again, until a check fails on one with a past. alone: none is
+    started before the last one has ended.
     """
 
-    def __init__(self, argv: Sequence[str], path: str | None, reuse: bool = False) -> None:
+    def __init__(self, argv: Sequence[str], path: str | None, reuse: bool = False, alone: bool = False) -> None:
         self._argv, self._at = list(argv), path
         self._ready: deque[Peer] = deque()
-        self._ahead = 1 if reuse else AHEAD
+        self._ahead = 0 if alone else 1 if reuse else AHEAD
         self._reuse = reuse
         self._kept: Peer | None = None
         self._past = False

@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     """Check a back-end as the command line says; return the exit code. Raises PeerUnusable."""
     if options.list:
         return show(CHECKS, options)
-    peers = Peers(options.peer, options.connect, options.reuse)
+    peers = Peers(options.peer, options.connect, options.reuse, options.one_at_a_time)
     name = options.connect or " ".join(options.peer)
     try:
         return conduct(CHECKS, options, name, lambda: opened(peers, options.timeout), BACK_ENDS, peers.worn)

@@ -55,7 +55,7 @@ class Session:
     def __init__(self, loop: Loop, sock: socket.socket, transcript: Transcript) -> None:
         self.loop = loop
         self.record: list[Said] = []
-        self.heard = 0
+        self.control_words = 0
         self.refused: list[tuple[int, str]] = []
         self.unasked: list[int] = []
         self.unordered: list[int] = []
@@ -97,11 +97,11 @@ class Session:
         """Serve until the control socket is quiet and all questions are answered; at most `seconds`."""
         self.quiet = False
         while seconds > 0 and self.ended is None and not (self.quiet and not self._asked):
-            self.quiet = not self.run(self._more_than(self.heard), min(seconds, QUIET_S))
+            self.quiet = not self.run(self._more_than(self.control_words), min(seconds, QUIET_S))
             seconds -= QUIET_S
 
     def _more_than(self, count: int) -> Callable[[], bool]:
-        return lambda: self.heard > count or self.ended is not None
+        return lambda: self.control_words > count or self.ended is not None
 
     @property
     def running(self) -> bool:
@@ -122,7 +122,6 @@ class Session:
 
     def _note(self, said: Said) -> int:
         """Add a message to record and transcript; return its place in the record."""
-        self.heard += 1
         if len(self.record) < RECORD_LENGTH:
             self.record.append(said)
         said.show(self.transcript)
@@ -133,6 +132,7 @@ class Session:
         trouble = "; ".join(unmappable(frame))
         size = len(frame.payload)
         said = Said("control", True, 0, frame.request, frame.flags, frame.payload, size, fds, whole, trouble)
+        self.control_words += 1
         at = self._note(said)
         if frame.request == Req.GPU_SET_SOCKET and frame.fds:
             self._take_display(frame)
