@@ -125,3 +125,10 @@ def test_a_composed_frame_is_the_same_but_for_its_pixels():
     composed = one.composed()
     assert composed.pixels != before == one.pixels
     assert composed._replace(pixels=before) == one
+
+
+def test_a_frame_is_printed_without_its_pixels():
+    cursor = Cursor(5, 6, 1, 2, True, bytes(16384))
+    assert repr(Frame(64, 48, bytes(12288), 3, 0.5, ((0, 0, 1, 2),), cursor)) == (
+        "<Frame 64x48, serial 3, damage ((0, 0, 1, 2),), <Cursor at 5,6, hot spot 1,2, visible, 16384 bytes>>"
+    )

@@ -38,6 +38,10 @@ class Cursor(NamedTuple):
     visible: bool = False
     image: bytes = b""
 
+    def __repr__(self) -> str:
+        shown = "visible" if self.visible else "hidden"
+        return f"<Cursor at {self.x},{self.y}, hot spot {self.hot_x},{self.hot_y}, {shown}, {len(self.image)} bytes>"
+
 
 class Frame(NamedTuple):
     """What a screen showed at one moment, without the cursor, which is apart; `composed` joins them.
@@ -53,6 +57,9 @@ class Frame(NamedTuple):
     time: float = 0.0
     damage: tuple[Rectangle, ...] = ()
     cursor: Cursor = Cursor()
+
+    def __repr__(self) -> str:
+        return f"<Frame {self.width}x{self.height}, serial {self.serial}, damage {self.damage}, {self.cursor}>"
 
     @property
     def words(self) -> "NDArray[np.uint32]":
