@@ -45,6 +45,50 @@ def test_run_in_the_older_mode_as_json(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("words", "frame"),
+    [
+        (("--frames", "1"), 0),
+        (("--frames", "2"), 1),
+        (("--frames", "3"), 2),
+        (("--frames", "9"), 2),
+        (("--seconds", "1e-12"), None),
+    ],
+)
+def test_the_frame_that_is_told_is_the_last_whole_one_of_few(tmp_path, words, frame):
+    words = ("--size", "64x64", *words, "--shot", str(tmp_path / "s.png"))
+    about = json.loads(machine("run", "--json", *words)[1])
+    assert about["log_frame"] == frame
+    assert [line.partition(":")[0] for line in about["log"][:1]] == ([] if frame is None else ["GPU command"])
+    said = machine("run", *words)[1].decode()
+    assert (f"from command to EOI, frame {frame}\n  GPU command: " in said) is (frame is not None)
+    assert ("\nno frame was drawn to its end, " in said) is (frame is None)
+
+
+def test_a_short_time_may_be_enough_for_few_frames_only(tmp_path):
+    words = ("--size", "64x64", "--seconds", "0.002", "--json", "--shot", str(tmp_path / "s.png"))
+    about = json.loads(machine("run", *words)[1])
+    assert about["log_frame"] == (min(about["frames"], 3) - 1 if about["frames"] else None)
+    assert bool(about["log"]) is (about["frames"] > 0)
+
+
+@pytest.mark.parametrize("size", ["1000x64", "64x1000", "3000x64"])
+def test_run_on_odd_screens(tmp_path, size):
+    code, said, errors = machine("run", "--size", size, "--frames", "9", "--shot", str(tmp_path / "s.png"))
+    assert (code, errors) == (0, "") and b"byte for byte" in said
+
+
+def test_run_without_edid_asks_one_question_less(tmp_path):
+    counts = []
+    for words in ((), ("--no-edid",)):
+        words = (*words, "--size", "64x64", "--frames", "3", "--json", "--shot", str(tmp_path / "s.png"))
+        counts.append(json.loads(machine("run", *words)[1])["interrupts"])
+    assert counts[1] == counts[0] | {
+        "gpu control queue": counts[0]["gpu control queue"] - 1,
+        "IPI of CPU 0": counts[0]["IPI of CPU 0"] - 1,
+    }
+
+
+@pytest.mark.parametrize(
     ("words", "mode"),
     [
         (("--machine", "pseries-3.0"), "legacy"),
@@ -124,6 +168,23 @@ def test_pic(mode, first):
 def test_what_cannot_be_is_said_in_one_sentence(tmp_path, words, says):
     code, _, errors = machine(*words, cwd=tmp_path)
     assert code == 2 and says in errors and "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "machine dtb -",
+        "machine dtb --text -",
+        "machine run --size 64x64 --frames 2 --shot s.png",
+        "machine pic",
+        "xive --help",
+        "xive shell </dev/null",
+    ],
+)
+def test_a_standard_output_that_is_closed_is_no_failure(tmp_path, words):
+    command = f'"{sys.executable}" -m outboard {words} >&-'
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_nothing_of_qemu_is_needed(tmp_path, monkeypatch):

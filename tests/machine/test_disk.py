@@ -163,6 +163,9 @@ def test_misuse_is_told_here(disk):
     with pytest.raises(LocalError, match="512 pieces, the device takes"):
         disk.read(0, SECTOR)
     disk.piece = 0
+    for queue in (-1, 4, 9):
+        with pytest.raises(LocalError, match=f"queue {queue}: this driver uses queues 0 to 3"):
+            disk.submit(requests.read(0, SECTOR), queue)
     pending = disk.submit(requests.read(0, SECTOR))
     disk.wait(pending)
     assert disk.wait(pending).ok, "an answer stays"
@@ -320,6 +323,13 @@ def test_reset_forgets_what_was_in_flight(disk):
     disk.machine.start()
     assert disk.machine.inflight is not area or area is None
     assert Disk(disk.machine).read(0, SECTOR)
+
+
+@pytest.mark.parametrize("queues", [0, -1])
+def test_a_disk_without_a_queue(socket_dir, queues):
+    with pytest.raises(LocalError, match=f"1 queue or more, got {queues}"):
+        with attached(socket_dir / "nobody.sock", queues):
+            pass
 
 
 def test_more_queues_than_there_are(back_end):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from outboard.errors import LocalError
-from outboard.machine.scenes import SCENES, compare, make
+from outboard.machine.scenes import SCENES, balls, compare, make
 from outboard.machine.scenes.canvas import Canvas
 from outboard.machine.scenes.picture import fitting
 from outboard.machine.scenes.pointer import PERIOD
@@ -133,6 +133,29 @@ def test_even_tiny_ones_are(ours, name, size):
     for _ in range(3):
         scene.step(rig.card)
         assert [rig.wrong(scene, scanout_id) for scanout_id in (0, 1)] == [(), ()]
+
+
+ODD_SIZES = [(64, 64), (65, 67), (1000, 64), (3000, 64), (16384, 64), (64, 1000), (64, 16384), (1023, 769)]
+
+
+@pytest.mark.parametrize(("width", "height"), ODD_SIZES)
+def test_balls_and_their_title_fit_every_size(width, height):
+    memory = bytearray(4 * width * height)
+    shown = numpy.frombuffer(memory, numpy.uint32).reshape(height, width)
+    background = numpy.frombuffer(balls.background(width, height), numpy.uint32).reshape(height, width)
+    rows, columns = (background & 0xFFFFFF == 0xF0F0F0).nonzero()
+    assert len(rows) > 0 and len(rows) % sum(row.count("#") for one in balls.TITLE for row in balls.GLYPHS[one]) == 0
+    for first, last, size in ((rows.min(), rows.max(), height), (columns.min(), columns.max(), width)):
+        assert 0 < first <= last < size - 1 and abs(first - (size - 1 - last)) <= size // 8
+    animation = balls.Animation(memoryview(memory), width, height)
+    for step in range(200):
+        before = shown.copy() if step < 20 else None
+        damage = animation.step()
+        assert all(x >= 0 <= y and x + w <= width and y + h <= height for x, y, w, h in damage)
+        if before is not None:
+            for x, y, w, h in damage:
+                before[y : y + h, x : x + w] = shown[y : y + h, x : x + w]
+            assert numpy.array_equal(before, shown)
 
 
 @pytest.mark.parametrize("name", DRAWN)

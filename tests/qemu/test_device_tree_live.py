@@ -17,11 +17,16 @@ from typing import Any
 import pytest
 
 from outboard.errors import LocalError
+from outboard.machine.pseries import PseriesMachine
 from outboard.qemu import Qemu, QemuBinary, QemuCommand, QemuError
+from outboard.qemu.live import LiveMachine
+from outboard.qemu.live_cpu import hcall, signed
+from outboard.qemu.live_memory import CAS_TREE, CAS_TREE_SIZE, MEMORY_MIB, cas_area
 from outboard.spapr import fdt, modes
 from outboard.spapr.fdt import Node
 from outboard.spapr.omissions import OMISSIONS, differences, omission
 from outboard.spapr.platform import VioKind
+from tests.machine.pseries.rig import rtas
 from tests.qemu import witnesses, xive_guest
 from tests.qemu.xive_guest import H_CAS, TREE, TREE_SIZE, VECTORS, Guest
 from tests.qemu.xive_twin import monitor
@@ -327,13 +332,51 @@ def test_a_reset_forgets_what_was_agreed_on(mode: str, qemu_7_ppc: QemuBinary, t
             reset(both)
 
 
-def test_two_cpus_that_run(qemu_7_ppc: QemuBinary, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("mode", "vector_5"), [("xics", XICS), ("xive", XIVE), ("dual", XICS), ("dual", XIVE)])
+def test_two_cpus_that_run(mode: str, vector_5: bytes, qemu_7_ppc: QemuBinary, tmp_path: Path) -> None:
     """RTAS starts the second one; after a reset it waits again."""
     here = 0x8000
-    with pair(qemu_7_ppc, tmp_path, "dual") as both:
+    with pair(qemu_7_ppc, tmp_path, mode) as both:
         both.vm.qtest.write(here, struct.pack(">I", 0x48000000))  # b .
         assert both.guest.rtas(START_CPU, (1, here, 0), 1) == (0,)
-        assert both.call(area(XIVE), others_active=True) == -9005
-        assert both.call(area(XIVE), size=4, others_active=True) == -9005
+        assert both.call(area(vector_5), others_active=True) == -9005
+        assert both.call(area(vector_5), size=4, others_active=True) == -9005
         reset(both)
-        assert both.call(area(XIVE)) == 0
+        assert both.call(area(vector_5)) == 0
+
+
+@pytest.mark.parametrize(("mode", "vector_5"), [("xics", XICS), ("xive", XIVE), ("dual", XICS), ("dual", XIVE)])
+def test_trees_that_guests_of_both_machines_see(mode: str, vector_5: bytes, qemu_7_ppc: QemuBinary) -> None:
+    """The same machine with a PCI device, as its CPUs are given it: at the start, by CAS, and after a reset."""
+    edu = "-device", "edu,addr=01.0"
+    with (
+        LiveMachine(qemu_7_ppc, 2, mode, extra=edu, timeout=20) as theirs,
+        PseriesMachine(2, mode, [(1, "edu")], ram_size=MEMORY_MIB << 20) as ours,
+    ):
+        for _ in range(2):
+            assert absent(ours.device_tree(), theirs.device_tree()) == ABSENT_AT_RESET
+            ours.memory.write(VECTORS, area(vector_5))
+            assert ours.cpus[0].hcall("H_CAS", VECTORS, CAS_TREE, CAS_TREE_SIZE) == (0,)
+            assert theirs.cas(area=area(vector_5)) == 0
+            assert absent(ours.device_tree(), theirs.device_tree()) == ABSENT_AFTER
+            for machine in (ours, theirs):
+                machine.reset()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_cas_while_others_run_on_both_machines(mode: str, qemu_7_ppc: QemuBinary) -> None:
+    """With no, one and three CPUs beside the one that asks; the call is made bare, else `LiveMachine` stops them."""
+    xive = mode != "xics"
+    with LiveMachine(qemu_7_ppc, 4, mode, timeout=20) as theirs, PseriesMachine(4, mode) as ours:
+        for running in ((), (2,), (1, 2, 3)):
+            for machine in (ours, theirs):
+                machine.memory.write(VECTORS, cas_area(xive))
+            for index in running:
+                assert rtas(ours.cpus[0], START_CPU, (index, 0x8000, 0)) == (0,)
+            theirs.start(set(running))
+            answers = [ours.cpus[0].hcall("H_CAS", VECTORS, CAS_TREE, CAS_TREE_SIZE)[0]]
+            asks = hcall(0, H_CAS, VECTORS, CAS_TREE, CAS_TREE_SIZE)
+            answers.append(signed(theirs.batch([asks])[0].registers[0]))
+            assert answers == [-9005 if running else 0] * 2
+            for machine in (ours, theirs):
+                machine.reset()

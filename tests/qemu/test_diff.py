@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,8 +22,10 @@ from outboard.qemu.diff.draw import Draw
 from outboard.qemu.diff.ours import Ours
 from outboard.qemu.diff.sequences import segment
 from outboard.qemu.diff.steps import HCALLS, KINDS
+from outboard.qemu.diff.theirs import Theirs
 from outboard.qemu.live import MEMORY_MIB
 from outboard.spapr.flavours import DIFFERENCES, QEMU_10_0
+from outboard.spec.xive import EQ_SIZES
 from tests.conformance.mutants import edited, sources
 from tests.qemu.diff_mutants import MUTANTS
 
@@ -214,13 +219,57 @@ def test_qemu_that_ends_differs_and_a_new_one_goes_on(pair: Pair, monkeypatch: p
     monkeypatch.setattr(pair.ours, "can", lambda step: True)
     pair.ours.irq.claim(0x1302)
     found = pair.run([Step("cas", (1,)), Step("pulse", (0, 0x1302))])
-    assert found and found.about == "QEMU" and found.qemu.startswith("QEMU ended with -6; its last words: "), found
+    assert found and found.about == "QEMU" and found.qemu.startswith("QEMU ended by SIGABRT; its last words: "), found
     assert pair.run([Step("cas", (1,)), Step("pulse", (0, 0x1300))]) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGKILL, "by SIGKILL; its last words: .+"),
+        (signal.SIGTERM, "with 0; its last words: terminating on signal 15.*"),
+        (signal.SIGSEGV, "by SIGSEGV; its .*; that was after [0-9]+ operations, and not again when the same .*"),
+    ],
+)
+@pytest.mark.parametrize("before", [True, False])
+def test_a_qemu_that_dies_for_another_reason_is_no_difference(
+    qemu_7_ppc: QemuBinary,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    words: str,
+    before: bool,
+) -> None:
+    """Before the whole states are compared, or as `info pic` is asked for."""
+    where = (Pair, "check") if before else (Theirs, "pic")
+    asked, killed = getattr(*where), []
+
+    def kills(self: Pair | Theirs, *arguments: int) -> object:
+        if not killed:
+            process = (self.theirs if isinstance(self, Pair) else self).live.vm
+            killed.append(process.pid)
+            os.kill(process.pid, number)
+            if before:
+                process.wait_exit()
+        return asked(self, *arguments)
+
+    monkeypatch.setattr(*where, kills)
+    assert main(["xive", "diff", "--qemu", str(qemu_7_ppc.path), "--n", "1500"]) == 2
+    said = capsys.readouterr()
+    assert re.fullmatch(f"outboard: QEMU ended {words}\n", said.err) and not said.out
 
 
 def test_the_same_seed_has_the_same_steps() -> None:
     drawn = [text(segment(Draw(seed, 4, "dual", 8), 500)) for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_queues_of_all_sizes_are_drawn() -> None:
+    """Each size that there is, aligned and not."""
+    steps = segment(Draw(1, 4, "xive", 1), 20000)
+    queues = [step.values[5:7] for step in steps if step.values[1:2] == (HCALLS["H_INT_SET_QUEUE_CONFIG"],)]
+    drawn = {(size, addr & (1 << size) - 1 == 0) for addr, size in (one for one in queues if len(one) == 2)}
+    assert drawn >= {(size, aligned) for size in EQ_SIZES for aligned in (True, False)}
 
 
 @pytest.mark.parametrize("mode", ["xive", "xics", "dual"])

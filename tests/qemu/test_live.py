@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import struct
+from collections.abc import Callable
 from dataclasses import replace
+from typing import cast
 
 import pytest
 
 from outboard.errors import LocalError
-from outboard.machine.cpu import WAIT, Cpu, Machine, Steps
+from outboard.machine.cpu import WAIT, Cpu, Machine, StartsCpus, Steps
+from outboard.machine.pseries import PseriesMachine
 from outboard.machine.scheduler import Scheduler
 from outboard.qemu import QemuBinary, QemuError
+from outboard.qemu.failure import QemuDied
 from outboard.qemu.live import FREE_RAM, LiveMachine, Start
 from outboard.qemu.live_cpu import load
-from outboard.qemu.live_memory import STOP_CELLS
+from outboard.qemu.live_memory import STOP_CELLS, cas_area
 
 pytestmark = pytest.mark.alike
 
@@ -57,9 +61,42 @@ def test_hypercalls_answer_as_on_the_model(qemu: QemuBinary) -> None:
         assert cpu.hcall("H_INT_GET_SOURCE_INFO", 0, 1) == (0, 0, ESB + PAGES + 0x10000, ESB + PAGES, 16)
         assert cpu.hcall("H_INT_GET_SOURCE_INFO", 1, 1) == (-4,)
         assert cpu.hcall("H_INT_SYNC", 0, 0) == (0,)
-        assert cpu.hcall(0x3D4, 7) == (-2, 7, *(0,) * 8)
+        assert cpu.hcall(0x3D4, 7) == (-2,)
         with pytest.raises(LocalError, match="no hypercall 'H_XYZ'"):
             cpu.hcall("H_XYZ")
+
+
+DMA_WINDOW = 0x80000000
+
+
+def test_one_guest_program_gets_the_same_answers_on_both_machines(qemu: QemuBinary) -> None:
+    """By name as by number: those that fail, that have results, and that have none."""
+
+    def asks(cpu: Cpu) -> list[tuple[int, ...]]:
+        cpu.memory.write(FREE_RAM, cas_area(True))
+        return [
+            cpu.hcall("H_CAS", FREE_RAM, 0x200000, 0x40000),
+            cpu.hcall("H_PUT_TCE", DMA_WINDOW, 0x1000, 0x5003),
+            cpu.hcall(0x1C, DMA_WINDOW, 0x1000),
+            cpu.hcall("H_GET_TCE", DMA_WINDOW, 0x2000),
+            cpu.hcall("H_GET_TCE", 0x12345, 0),
+            cpu.hcall("H_STUFF_TCE", DMA_WINDOW, 0x1000, 0, 1),
+            cpu.hcall("H_XIRR", *range(20)),
+            cpu.hcall("H_INT_GET_QUEUE_INFO", 0, 0, 6),
+            cpu.hcall(0x3D4, 7),
+            cpu.hcall("H_PROD", 0),
+            cpu.hcall("H_CAS", FREE_RAM, 0x200000, 0x40000),
+        ]
+
+    with PseriesMachine(2, "dual") as ours, LiveMachine(qemu, 2, "dual", timeout=20) as theirs:
+        answers = asks(ours.cpus[0])
+        assert asks(theirs.cpus[0]) == answers
+        for machine in (ours, theirs):
+            for wrong in ((-1,), (1 << 64,), (0, 0, 0, 0, 0, 0, 0, 0, 0, "a")):
+                with pytest.raises(LocalError, match=r"a register holds 0 to 2\*\*64 - 1, not "):
+                    machine.cpus[0].hcall(*("H_EOI", *wrong))
+    assert answers[0] == (0,) and answers[2] == (0, 0x5003)
+    assert all(len(one) == 1 for one in answers if one[0])
 
 
 def ping(cpu: Cpu) -> Steps:
@@ -127,6 +164,33 @@ def test_guests_start_and_stop_cpus(qemu: QemuBinary) -> None:
         assert machine.cpus[1].load(FREE_RAM, 8) == 0
 
 
+HIGH = 0xF << 60
+"""Bits of an address that do not count for RTAS."""
+
+
+def test_cpus_are_started_and_stopped_by_odd_calls_too(qemu: QemuBinary) -> None:
+    """With arguments that stop-self does not have, and addresses whose highest bits are set."""
+
+    def asks(machine: Machine) -> list[object]:
+        first, second = machine.cpus
+        starts = cast(StartsCpus, machine)
+        said: list[object] = []
+        for high, (nargs, nret) in zip((HIGH, 0, HIGH), ((1, 0), (0, 1), (16, 1)), strict=True):
+            machine.memory.write(CELLS, struct.pack(">7i", START_CPU, 3, 1, 1, ENTRY, 0x55, 7))
+            said.append(first.hcall("H_RTAS", CELLS | high))
+            said.append(machine.memory.read(CELLS + 24, 4))
+            said += [(start.index, start.address, start.argument) for start in starts.take_starts()]
+            machine.memory.write(CELLS, struct.pack(">7i", STOP_SELF, nargs, nret, 0, 0, 0, 7))
+            second.hcall("H_RTAS", CELLS | high)
+            said += [starts.is_stopped(1), machine.memory.read(CELLS + 24, 4)]
+        return said
+
+    with PseriesMachine(2, "dual") as ours, LiveMachine(qemu, 2, "dual", timeout=20) as theirs:
+        answers = asks(ours)
+        assert asks(theirs) == answers
+    assert answers[:5] == [(0,), bytes(4), (1, ENTRY, 0x55), True, struct.pack(">i", 7)]
+
+
 def test_other_cpus_are_stopped_for_the_negotiation(qemu: QemuBinary) -> None:
     with LiveMachine(qemu, 4, "dual", timeout=20) as machine:
         for wanted in (True, False, True):
@@ -190,10 +254,26 @@ def test_qemu_is_killed(qemu_7_ppc: QemuBinary) -> None:
     with LiveMachine(qemu_7_ppc, 2, timeout=20) as machine:
         machine.batch([load(1, FREE_RAM, 8)])
         os.kill(machine.vm.pid, signal.SIGKILL)
-        with pytest.raises(QemuError, match=r"^QEMU ended with -9; its last words: \S"):
+        with pytest.raises(QemuError, match=r"^QEMU ended by SIGKILL; its last words: \S"):
             machine.batch([load(1, FREE_RAM, 8)] * 5000)
-        with pytest.raises(QemuError):
+        with pytest.raises(QemuDied, match=r"^QEMU ended by SIGKILL; "):
             machine.pic()
+
+
+@pytest.mark.parametrize("asks", [LiveMachine.pic, LiveMachine.reset])
+@pytest.mark.parametrize(
+    ("number", "words"), [(signal.SIGKILL, "by SIGKILL; "), (signal.SIGTERM, "with 0; .*signal 15")]
+)
+def test_qemu_is_killed_while_its_monitor_is_asked(
+    qemu_7_ppc: QemuBinary, number: signal.Signals, words: str, asks: Callable[[LiveMachine], object]
+) -> None:
+    """Whatever the monitor says of that: why it hung up is what QEMU's end says."""
+    with LiveMachine(qemu_7_ppc, 1, timeout=20) as machine:
+        os.kill(machine.vm.pid, number)
+        with pytest.raises(QemuDied, match=f"^QEMU ended {words}") as caught:
+            while True:  # the signal may come later than the first answers
+                asks(machine)
+        assert caught.value.was_killed
 
 
 def test_qemu_hangs(qemu_7_ppc: QemuBinary) -> None:

@@ -14,7 +14,6 @@ from outboard.errors import LocalError, OutboardError
 if TYPE_CHECKING:
     from outboard.display import Frame
     from outboard.machine.guest.demo import Figures
-    from outboard.machine.guest.story import Story
     from outboard.machine.pseries.machine import PseriesMachine
     from outboard.machine.pseries.virtio_gpu import VirtioGpu
 
@@ -31,7 +30,7 @@ QEMUS = (
 """Options that are QEMU's. What is wrong with them the machine says, in QEMU's words."""
 PIC_FRAMES = 10
 TOLD_FRAME = 2
-"""The frame whose interrupts are told, counted from 0: by then everything is warm."""
+"""The frame whose interrupts are told, counted from 0: by then everything is warm. Of fewer frames the last is."""
 SCREEN = (1024, 768)
 EPILOG = """examples:
   outboard machine run
@@ -73,7 +72,7 @@ def add(commands: Any) -> None:
     parser = verbs.add_parser("pic", help="run the guest, then print what `info pic` prints")
     _add_machine(parser)
     parser.add_argument("backend", nargs="*", metavar="BACKEND ARGS", help="the GPU, behind -- (ours)")
-    parser.set_defaults(command=pic, frames=PIC_FRAMES, seconds=None, size=(320, 200), seed=0)
+    parser.set_defaults(command=pic, frames=PIC_FRAMES, seconds=None, size=(320, 200), seed=0, edid=True)
 
 
 def _add_machine(parser: Any) -> None:
@@ -97,6 +96,12 @@ def _add_run(verbs: Any) -> None:
     parser.add_argument("--frames", type=positive, default=FRAMES, metavar="N", help=f"pictures to draw ({FRAMES})")
     parser.add_argument("--seconds", type=seconds, metavar="S", help="draw for so long, in place of --frames")
     parser.add_argument("--size", type=size, default=SCREEN, metavar="WxH", help="size of the screen (1024x768)")
+    parser.add_argument(
+        "--no-edid",
+        dest="edid",
+        action="store_false",
+        help="do not offer the guest what the displays say of themselves, as with QEMU's back-end, which cannot",
+    )
     parser.add_argument("--shot", default=PICTURE, metavar="FILE", help=f"the PNG to write ({PICTURE})")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="order of the CPUs' turns (0)")
     parser.add_argument("--json", action="store_true", help="print figures and log as one JSON object")
@@ -110,18 +115,17 @@ def _add_run(verbs: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the guest; return the exit code."""
     from outboard.cli import shots
-    from outboard.machine.guest.story import Story
     from outboard.viewers import png
 
     shots.checked(options.shot)
     gpu = _gpu(options)
     with _machine(options, gpu) as machine:
-        story = Story(machine.irq)
-        figures = _demo(machine, gpu, options, story)
+        told = _OneFrame(machine)
+        figures = _demo(machine, gpu, options, told)
         frame = gpu.screens[0].frame()
         wrong = _wrong(frame, figures)
         png.save(options.shot, frame.width, frame.height, frame.pixels)
-    _report(figures, story, wrong, options, machine.irq.mode)
+    _report(figures, told, wrong, options, machine.irq.mode)
     return 1 if wrong else 0
 
 
@@ -165,7 +169,7 @@ def _gpu(options: argparse.Namespace) -> "VirtioGpu":
     """Return a GPU with the back-end that the options name."""
     from outboard.machine.pseries.virtio_gpu import VirtioGpu
 
-    return VirtioGpu(options.backend or BACKEND, [options.size])
+    return VirtioGpu(options.backend or BACKEND, [options.size], edid=options.edid)
 
 
 def _machine(options: argparse.Namespace, gpu: "VirtioGpu | None" = None) -> "PseriesMachine":
@@ -185,14 +189,14 @@ def _machine(options: argparse.Namespace, gpu: "VirtioGpu | None" = None) -> "Ps
 
 
 def _demo(
-    machine: "PseriesMachine", gpu: "VirtioGpu", options: argparse.Namespace, story: "Story | None" = None
+    machine: "PseriesMachine", gpu: "VirtioGpu", options: argparse.Namespace, told: "_OneFrame | None" = None
 ) -> "Figures":
-    """Run the demonstration guest; `story` hears one of its frames."""
+    """Run the demonstration guest; `told` hears one of its frames."""
     from outboard.machine.guest import demo
 
     plan: dict[str, Any] = {"mode": options.guest, "frames": options.frames, "seconds": options.seconds}
-    if story:
-        plan |= {"on_frame": _listener(story, _told(options)), "on_gpu": story.follow}
+    if told:
+        plan |= {"on_frame": told.on_frame, "on_gpu": told.story.follow}
     try:
         return demo.run(machine, demo.Plan(**plan), options.seed)
     except OutboardError as error:
@@ -201,21 +205,27 @@ def _demo(
         raise
 
 
-def _told(options: argparse.Namespace) -> int:
-    """Return the frame whose interrupts are told."""
-    return TOLD_FRAME if options.seconds else min(TOLD_FRAME, int(options.frames) - 1)
+class _OneFrame:
+    """What happened in frame `frame`: `TOLD_FRAME`, or the last whole one of a run that had fewer; None if none."""
 
+    def __init__(self, machine: "PseriesMachine") -> None:
+        from outboard.machine.guest.story import Story
 
-def _listener(story: "Story", wanted: int) -> Any:
-    """Return what is called before each frame: the story is on during one."""
+        self.story = Story(machine.irq)
+        self.frame: int | None = None
+        self.lines: list[str] = []
+        self._heard: int | None = None
 
-    def on_frame(number: int) -> None:
-        if number == wanted:
-            story.start()
-        elif number == wanted + 1:
-            story.stop()
-
-    return on_frame
+    def on_frame(self, number: int) -> None:
+        """Take note that a frame begins, or, when no more follows, that so many were drawn."""
+        if self._heard is not None:
+            self.story.stop()
+            if number > self._heard:
+                self.frame, self.lines = self._heard, self.story.lines
+        self._heard = number if number <= TOLD_FRAME else None
+        if self._heard is not None:
+            self.story.lines = []
+            self.story.start()
 
 
 def _wrong(frame: "Frame", figures: "Figures") -> str:
@@ -228,7 +238,7 @@ def _wrong(frame: "Frame", figures: "Figures") -> str:
     return found.says if found else ""
 
 
-def _report(figures: "Figures", story: "Story", wrong: str, options: argparse.Namespace, ic_mode: str) -> None:
+def _report(figures: "Figures", told: "_OneFrame", wrong: str, options: argparse.Namespace, ic_mode: str) -> None:
     """Print what a run did. ic_mode: what the machine has."""
     shot = str(Path(options.shot).absolute())
     if options.json:
@@ -245,7 +255,8 @@ def _report(figures: "Figures", story: "Story", wrong: str, options: argparse.Na
             "stale",
         )
         about = {name: getattr(figures, name) for name in names}
-        print(json.dumps(about | {"ic_mode": ic_mode, "wrong": wrong, "shot": shot, "log": story.lines}))
+        about |= {"ic_mode": ic_mode, "wrong": wrong, "shot": shot, "log": told.lines, "log_frame": told.frame}
+        print(json.dumps(about))
         return
     rate = figures.frames / figures.seconds if figures.seconds else 0.0
     print(f"{figures.cpus} CPUs, {figures.mode.upper()} of ic-mode={ic_mode}, {' and '.join(figures.devices)}")
@@ -255,8 +266,11 @@ def _report(figures: "Figures", story: "Story", wrong: str, options: argparse.Na
         figures.interrupts | {"of an empty queue": figures.empty, "spurious": figures.spurious}
     ).items():
         print(f"  {name:24} {number:8}")
-    print(f"\nfrom command to EOI, frame {_told(options)}")
-    for line in story.lines:
+    if told.frame is None:
+        print("\nno frame was drawn to its end, so none's way from command to EOI is told")
+    else:
+        print(f"\nfrom command to EOI, frame {told.frame}")
+    for line in told.lines:
         print(f"  {line}")
     if wrong:
         print(f"\nthe screen is wrong: {wrong}; look at {shot}")

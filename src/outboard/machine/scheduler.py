@@ -2,8 +2,9 @@
 
 A program is a generator function of its CPU (`machine.cpu`). It is stopped, and `faults` says why, when it raises, when
 it yields what is no reason to wait, or when its turn does not end: after so many operations, or after seconds of
-computing without any (watched in the main thread only; such a turn has no effect on the machine, whenever it is cut).
-The others go on.
+computing without any (watched in the main thread only; nothing but what it does to `memory` happens on the machine in
+that time, so it does not matter when the turn is cut). The others go on. What ends this process, as Ctrl-C does, is no
+program's fault.
 
 A program that made H_CEDE yields next, and goes on when its CPU is interrupted or prodded.
 """
@@ -20,10 +21,11 @@ from typing import cast
 from outboard.errors import LocalError, WaitTimeout
 from outboard.machine.cpu import WAIT, CedesCpus, Cpu, Machine, Memory, Program, StartsCpus, Steps
 
-OPERATIONS_MAX = 10_000_000
+OPERATIONS_MAX = 2_000_000
 """Operations of one turn."""
 TURN_S = 10.0
-"""Seconds of computing between two operations, or between an operation and the turn's end."""
+"""Seconds of computing that are allowed between two operations, and before the first and behind the last; a turn with
+more is cut before they are twice as many."""
 IDLE_S = 5.0
 """Seconds that all wait for an interrupt before that is a failure."""
 TURNS_MAX = 1 << 62
@@ -44,20 +46,19 @@ class Turn:
         self.limit = limit
         self.left = limit
         self.inside = False
-        self.late = False
         self.operations = 0
+        self.why = ""
 
     def _enter(self) -> None:
         self.left -= 1
         self.operations += 1
         if self.left < 0:
-            raise Overrun(f"{self.limit} operations without a yield")
+            raise self.overrun()
         self.inside = True
 
-    def _leave(self) -> None:
-        self.inside = False
-        if self.late:
-            raise Overrun("its turn does not end")
+    def overrun(self) -> Overrun:
+        """Return what ends it. What is caught in spite of that does not make the turn a good one."""
+        return Overrun(self.why or f"{self.limit} operations without a yield")
 
     def hcall(self, call: int | str, /, *arguments: int) -> tuple[int, ...]:
         """Make a hypercall."""
@@ -65,7 +66,7 @@ class Turn:
         try:
             return self.cpu.hcall(call, *arguments)
         finally:
-            self._leave()
+            self.inside = False
 
     def load(self, addr: int, size: int, /) -> int:
         """Load 1, 2, 4 or 8 bytes."""
@@ -73,7 +74,7 @@ class Turn:
         try:
             return self.cpu.load(addr, size)
         finally:
-            self._leave()
+            self.inside = False
 
     def store(self, addr: int, size: int, value: int, /) -> None:
         """Store 1, 2, 4 or 8 bytes."""
@@ -81,7 +82,7 @@ class Turn:
         try:
             self.cpu.store(addr, size, value)
         finally:
-            self._leave()
+            self.inside = False
 
     def irq(self) -> bool:
         """Return whether the interrupt input is raised."""
@@ -89,7 +90,7 @@ class Turn:
         try:
             return self.cpu.irq()
         finally:
-            self._leave()
+            self.inside = False
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,11 @@ class _Running:
     steps: Steps
     waits: bool = False
     ceded: bool = False
+
+    @property
+    def computes(self) -> bool:
+        """Whether its own code is what runs now, and not an operation, or the scheduler."""
+        return getattr(self.steps, "gi_running", True) and not self.turn.inside
 
 
 class Scheduler:
@@ -142,8 +148,8 @@ class Scheduler:
         self._ceding = cast(CedesCpus, machine) if hasattr(machine, "is_ceded") else None
         self._running: dict[int, _Running] = {}
         self._entries: dict[int, Program] = {}
-        self._now: Turn | None = None
-        self._watching = False
+        self._now: _Running | None = None
+        self._seen = -1
 
     # Programs
 
@@ -165,9 +171,8 @@ class Scheduler:
         take = getattr(self.machine, "take_starts", None)
         for start in take() if take else ():
             program = self._entries.get(start.address)
-            stopped = self._running.pop(start.index, None)
-            if stopped:
-                stopped.steps.close()
+            if start.index in self._running:
+                self._end(self._running[start.index])
             if program is None:
                 why = f"started at {start.address:#x}, where no program is"
                 self.faults.append(Fault(start.index, "nothing", why))
@@ -217,18 +222,22 @@ class Scheduler:
         turn = one.turn
         if self._ceding:
             self._ceding.resume(turn.index)
-        turn.left = turn.limit
+        turn.left, turn.why = turn.limit, ""
+        self._now, self._seen = one, -1
         try:
-            self._begin(turn)
             asked = next(one.steps)
-            self._now = None
         except StopIteration as end:
             self._end(one)
             self.results[turn.index] = end.value
-        except (Overrun, Exception) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit too: it would end the host's run
             self._stop(one, error)
         else:
-            self._heed(one, asked)
+            if turn.left < 0:
+                self._stop(one, turn.overrun())
+            else:
+                self._heed(one, asked)
         finally:
             self._now = None
         return True
@@ -257,11 +266,17 @@ class Scheduler:
         self._report(one, words, error)
 
     def _end(self, one: _Running) -> None:
+        """Forget a program; what it does about that is a turn of its own."""
         del self._running[one.turn.index]
+        before, self._now, self._seen = self._now, one, -1
         try:
             one.steps.close()
-        except (Overrun, Exception) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             self._report(one, f"does not end: {error}", error)
+        finally:
+            self._now = before
         one.turn.left = 0  # Whatever still holds the CPU does nothing with it.
 
     def _report(self, one: _Running, why: str, error: BaseException | None = None) -> None:
@@ -274,12 +289,6 @@ class Scheduler:
 
     # The watch
 
-    def _begin(self, turn: Turn) -> None:
-        turn.late = turn.inside = False
-        self._now = turn
-        if self._watching:
-            signal.setitimer(signal.ITIMER_VIRTUAL, self._turn_s, self._turn_s)
-
     @contextmanager
     def _watched(self) -> Iterator[None]:
         """Watch turns by the processor time that they take; nothing is watched outside the main thread."""
@@ -288,18 +297,21 @@ class Scheduler:
             yield
             return
         before = signal.signal(signal.SIGVTALRM, self._ring)
-        self._watching = True
+        timer = signal.setitimer(signal.ITIMER_VIRTUAL, self._turn_s, self._turn_s)
         try:
             yield
         finally:
-            self._watching = False
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             signal.signal(signal.SIGVTALRM, before)
+            signal.setitimer(signal.ITIMER_VIRTUAL, *timer)  # of a run in which this one was made
 
     def _ring(self, number: int, frame: FrameType | None) -> None:
-        """Cut a turn: at once while the program computes, behind the operation while it does one."""
-        turn = self._now
-        if turn is not None and turn.inside:
-            turn.late = True
-        elif turn is not None:
-            raise Overrun(f"its turn does not end: {self._turn_s:g} s of computing")
+        """Cut a turn that computes as it did at the last ring, without an operation since."""
+        one = self._now
+        if one is None or not one.computes:
+            self._seen = -1
+        elif one.turn.operations != self._seen:
+            self._seen = one.turn.operations
+        else:
+            one.turn.left, one.turn.why = -1, f"its turn does not end: {self._turn_s:g} s of computing"
+            raise one.turn.overrun()

@@ -17,13 +17,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import outboard.spapr.fdt as fdt
 from outboard.errors import LocalError
 from outboard.machine.ceding import Ceding
 from outboard.qemu.agent import IRQ_BEFORE, SECONDARY, Do, Mailbox, Operation, Result
 from outboard.qemu.agent.mailbox import READY, TREE
-from outboard.qemu.failure import QemuError
+from outboard.qemu.failure import QemuDied, QemuError
 from outboard.qemu.find import QemuBinary, find_qemu
 from outboard.qemu.launch import Qemu
 from outboard.qemu.live_command import LOG, AgentCommand
@@ -38,10 +39,13 @@ from outboard.qemu.live_memory import (
     LiveMemory,
     cas_area,
 )
+from outboard.spapr.cas import REAL_ADDRESS
 from outboard.spec.client_architecture import CAS_HEADER_SIZE, H_CAS
 
 OLDEST = (7, 2)
 GUEST_ERRORS = "guest_errors,unimp"
+GRACE_S = 2.0
+"""Seconds that a QEMU whose monitor has hung up is given to end."""
 __all__ = ["FREE_RAM", "MEMORY_MIB", "OLDEST", "LiveMachine", "LiveMemory", "Start"]
 
 _LINE = re.compile(r"(?:\d+@\d+\.\d+:)?(.*)")
@@ -147,13 +151,21 @@ class LiveMachine:
             why = f"{self.binary} does not start: {said}" if said else str(error).partition("\n")[0]
             raise QemuError(why) from None
 
-    def _expect_alive(self) -> None:
-        """Raise QemuError when QEMU has ended, with its last words."""
+    def _expect_alive(self, grace: float = 0) -> None:
+        """Raise QemuDied when QEMU has ended, or does within `grace` seconds."""
         try:
-            code = self.vm.wait_exit(0)
+            code = self.vm.wait_exit(grace)
         except QemuError:
             return
-        raise QemuError(f"QEMU ended with {code}; its last words: {_last_words(self.vm.stderr) or 'none'}")
+        raise QemuDied(code, _last_words(self.vm.stderr))
+
+    def _tell_monitor(self, name: str, **arguments: str) -> Any:
+        """Give the monitor a command. Raises QemuDied when it hung up because QEMU ends."""
+        try:
+            return self.vm.qmp.command(name, **arguments)
+        except QemuError:
+            self._expect_alive(GRACE_S)
+            raise
 
     # Operations
 
@@ -198,11 +210,9 @@ class LiveMachine:
         The real call is made, with the agent as what the CPU begins with; what the guest meant is kept for
         `take_starts`. Return R3.
         """
-        head = self.memory.read(cells, 24)
-        if head is None:
-            return None
-        token, nargs, nret, *arguments = struct.unpack(">6I", head)
-        if (token, nargs, nret) == (CPU_CALLS["stop-self"], 0, 0):
+        cells &= REAL_ADDRESS
+        token, nargs, nret, *arguments = struct.unpack(">6I", self._cells(cells))
+        if token == CPU_CALLS["stop-self"]:
             if len(self._started) > 1:
                 self._stop(caller.index, min(self._started - {caller.index}))
             self._stopped_by_guest.add(caller.index)
@@ -219,6 +229,11 @@ class LiveMachine:
             self._starts.append(Start(found, address, argument))
         self.memory.write(cells + 24, struct.pack(">i", *status))
         return 0
+
+    def _cells(self, at: int) -> bytes:
+        """Return six cells; those that RAM does not have are 0, as for RTAS."""
+        pieces = (self.memory.read(at + 4 * cell, 4) or bytes(4) for cell in range(6))
+        return self.memory.read(at, 24) or b"".join(pieces)
 
     def take_starts(self) -> list[Start]:
         """Return the CPUs that guests started since the last call."""
@@ -269,7 +284,7 @@ class LiveMachine:
 
     def monitor(self, line: str) -> str:
         """Return what the human monitor answers."""
-        said: str = self.vm.qmp.command("human-monitor-command", **{"command-line": line})
+        said: str = self._tell_monitor("human-monitor-command", **{"command-line": line})
         return said.replace("\r\n", "\n")
 
     def pic(self) -> str:
@@ -292,7 +307,7 @@ class LiveMachine:
     def reset(self) -> None:
         """Reset the machine; CPU 0 runs the agent again, RAM is kept."""
         self.mailbox.set_word(READY, 0)
-        self.vm.qmp.command("system_reset")
+        self._tell_monitor("system_reset")
         self.mailbox.wait_ready()
         self._tree = self.mailbox.word(TREE)
         self.ceding.reset()

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING
 
 from outboard.errors import LocalError
 from outboard.machine.ceding import CALLS as CEDING_CALLS
+from outboard.machine.hypercalls import answer, opcode
 from outboard.qemu.agent import IRQ_BEFORE, Do, Operation, Result
-from outboard.qemu.agent.mailbox import LOADS, STORES
+from outboard.qemu.agent.mailbox import LOADS, REGISTERS, STORES
+from outboard.spapr.arguments import register
 from outboard.spec.client_architecture import H_CAS
-from outboard.spec.papr import CPU_HCALLS, CPU_RTAS_CALLS, RTAS_HCALL, XICS_HCALLS, XIVE_HCALLS
+from outboard.spec.papr import CPU_RTAS_CALLS, RTAS_HCALL
 
 if TYPE_CHECKING:
     from outboard.qemu.live import LiveMachine
     from outboard.qemu.live_memory import LiveMemory
 
-ROWS = {row.opcode: row for row in (*XIVE_HCALLS, *XICS_HCALLS, *CPU_HCALLS, RTAS_HCALL)}
-OPCODES = {row.name: row.opcode for row in ROWS.values()} | {"H_CAS": H_CAS}
+ARGUMENTS = REGISTERS - 1
+"""Of a hypercall, at most: R3 has its number."""
 CPU_CALLS = {row.name: row.token for row in CPU_RTAS_CALLS}
-SUCCESS = 0
 
 
 def signed(value: int) -> int:
@@ -91,29 +92,24 @@ class LiveCpu:
         return self._do(Operation(Do.NOTHING, self.index)).flags & IRQ_BEFORE != 0
 
     def hcall(self, call: int | str, /, *arguments: int) -> tuple[int, ...]:
-        """Make a hypercall, by number or name; arguments are R4 and up. Return R3, signed, then its results.
+        """Make a hypercall, by number or name; arguments are R4 to R12. Return R3, signed, then its results.
 
-        Of a call that fails there is R3 only; of one that no table has, all of R4 to R12. Where a guest starts or stops
+        Of a call that fails there is R3 only; of one that no table has R4 to R12. Where a guest starts or stops
         CPUs by RTAS the agent stays what runs on them; see `LiveMachine.take_starts`. H_CEDE and its like are served
         here and not by QEMU: the agent's CPUs look for operations, and must not halt.
         """
-        if isinstance(call, str) and call not in OPCODES:
-            raise LocalError(f"no hypercall {call!r}; there are {', '.join(OPCODES)}")
-        opcode = OPCODES[call] if isinstance(call, str) else call
+        number, values = register(opcode(call)), tuple(map(register, arguments))[:ARGUMENTS]
         self._machine.resume(self.index)
-        if opcode in CEDING_CALLS:
-            return self._machine.ceding.serve(self.index, opcode, arguments)
-        if opcode == H_CAS:
+        if number in CEDING_CALLS:
+            return self._machine.ceding.serve(self.index, number, values)
+        if number == H_CAS:
             self._machine.stop_others(self.index)
-        elif opcode == RTAS_HCALL.opcode and arguments:
-            special = self._machine.cpu_call(self, arguments[0])
+        elif number == RTAS_HCALL.opcode:
+            special = self._machine.cpu_call(self, values[0] if values else 0)
             if special is not None:
                 return (special,)
-        registers = self._do(hcall(self.index, opcode, *arguments)).registers
-        status, row = signed(registers[0]), ROWS.get(opcode)
-        if row is None:
-            return status, *registers[1:]
-        return status, *(registers[1 : 1 + len(row.results)] if status == SUCCESS else ())
+        status, *results = self._do(hcall(self.index, number, *values)).registers
+        return answer(number, signed(status), tuple(results))
 
     def rtas(self, token: int, *arguments: int, nret: int = 1) -> tuple[int, ...]:
         """Make an RTAS call; its results, with sign: the status first."""

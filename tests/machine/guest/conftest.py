@@ -54,8 +54,8 @@ def machine():
     """`machine(cpus, ic_mode, command, ...)`: ours, with an edu in slot 1, and a GPU in slot 2 if it has a back-end."""
     with contextlib.ExitStack() as stack:
 
-        def make(cpus=2, ic_mode="dual", command=None, **options):
-            gpu = [(2, VirtioGpu(command, [SIZE]))] if command else []
+        def make(cpus=2, ic_mode="dual", command=None, edid=True, **options):
+            gpu = [(2, VirtioGpu(command, [SIZE], edid=edid))] if command else []
             return stack.enter_context(PseriesMachine(cpus, ic_mode, [(1, "edu"), *gpu], **options))
 
         yield make

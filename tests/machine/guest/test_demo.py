@@ -9,7 +9,7 @@ from outboard.machine.guest import demo
 from outboard.machine.pseries import PseriesMachine
 from outboard.machine.pseries.virtio_gpu import VirtioGpu
 from outboard.machine.scenes import compare
-from tests.machine.guest.conftest import OURS, SIZE
+from tests.machine.guest.conftest import OURS, SIZE, c_helper
 
 pytestmark = pytest.mark.alike
 
@@ -79,6 +79,16 @@ def test_on_qemu_10_with_a_gpu(live, machine, backend, mode, tmp_path):
     assert figures.picture == ours.picture
     assert screendump(real, tmp_path) == rgb(figures.picture.pixels)
     assert figures.interrupts == ours.interrupts == interrupts(2, FRAMES, backend is OURS)  # QEMU's has no EDID
+
+
+@pytest.mark.parametrize("cpus", [1, 3])
+@pytest.mark.parametrize("mode", ["xive", "xics"])
+def test_without_edid_a_guest_counts_the_same_on_all_back_ends(machine, mode, cpus):
+    """QEMU's offers no EDID, so the guest asks one question less; ours need not offer it either."""
+    plan = demo.Plan(mode=mode, frames=FRAMES)
+    commands = (OURS, [c_helper(), "--fd={fd}"])
+    counts = [demo.run(machine(cpus, command=command, edid=False), plan).interrupts for command in commands]
+    assert counts[0] == counts[1] == interrupts(cpus, FRAMES, edid=False)
 
 
 @pytest.mark.parametrize(("version", "command"), [(7, None), (10, OURS)])

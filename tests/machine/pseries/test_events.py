@@ -2,6 +2,7 @@
 
 import pytest
 
+from outboard.errors import LocalError
 from outboard.machine.pseries import PseriesMachine
 from outboard.spec.event_log import HotplugAction, HotplugType
 from tests.machine.pseries.rig import (
@@ -108,3 +109,25 @@ def test_a_buffer_where_no_memory_is():
     machine.platform_events.power_down()
     machine.reset()
     assert fetch(cpu, EPOW) == (1,)
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        (("a", 1, 5), r"HotplugType is one of CPU \(1\), .* not 'a'"),
+        ((99, 1, 5), "HotplugType is one of .* not 99"),
+        ((1.0, 1, 5), "HotplugType is one of .* not 1.0"),
+        ((None, 1, 5), "HotplugType is one of"),
+        (([], 1, 5), "HotplugType is one of"),
+        ((1, 3, 5), r"HotplugAction is one of ADD \(1\), REMOVE \(2\), not 3"),
+        ((1, 1, "x"), "the index of a connector is a whole number from 0 to 4294967295, not 'x'"),
+        ((1, 1, -1), "the index of a connector"),
+        ((1, 1, 1 << 32), "the index of a connector"),
+    ],
+)
+def test_what_is_no_hotplug_is_refused(event, words):
+    machine = PseriesMachine(ic_mode="xics")
+    before = machine.snapshot()
+    with pytest.raises(LocalError, match=words):
+        machine.platform_events.hotplug(*event)
+    assert machine.snapshot() == before

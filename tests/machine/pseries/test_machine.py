@@ -1,9 +1,12 @@
 """The machine as a whole: options, its tree, reset, snapshots. Numbers are typed by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from outboard.errors import LocalError
 from outboard.machine.pseries import Edu, PseriesMachine, VirtioGpu
+from outboard.machine.pseries.snapshot import StartedCpu
 from outboard.spapr import fdt
 from tests.machine.pseries.rig import (
     MINUS_1,
@@ -160,6 +163,33 @@ def busy():
     return machine, at
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"command": None}, "a back-end's command is a list of words, not None"),
+        ({"command": "gpu --fd={fd}"}, "a back-end's command is a list of words, not 'gpu"),
+        ({"command": ["gpu", 3]}, "a back-end's command is a list of words"),
+        ({"sizes": 5}, r"sizes are a list of \(width, height\), not 5"),
+        ({"sizes": "64x64"}, "sizes are a list"),
+        ({"sizes": []}, "0 displays: a GPU has 1 to 16"),
+        ({"sizes": [(0,)]}, r"the size of a display is \(width, height\), not \(0,\)"),
+        ({"sizes": [(1, 2, 3)]}, "the size of a display is"),
+        ({"sizes": [64]}, "the size of a display is"),
+        ({"sizes": [(64, "b")]}, "the size of a display is"),
+        ({"sizes": [(-1, 64)]}, "-1"),
+        ({"sizes": [(64, 64.0)]}, "the size of a display is"),
+    ],
+)
+def test_what_is_no_gpu_is_refused(options, words):
+    with pytest.raises(LocalError, match=words):
+        VirtioGpu(**({"command": ["gpu", "{fd}"]} | options))
+
+
+def test_devices_without_a_slot_take_those_that_are_left():
+    machine = PseriesMachine(devices=["edu", (1, "edu"), "edu", (3, "edu")])
+    assert sorted(machine.phb.devices) == [1, 2, 3, 4]
+
+
 def test_a_snapshot_has_all():
     machine, at = busy()
     cpu, picture = machine.cpus[0], machine.snapshot()
@@ -185,7 +215,51 @@ def test_a_snapshot_fits_another_machine_of_its_kind():
     other.restore(machine.snapshot())
     assert other.snapshot() == machine.snapshot()
     assert other.cpus[0].load(at, 4) == 0x010000ED
-    for unlike in ({"cpus": 1}, {"devices": []}, {"ic_mode": "dual"}, {"ram_size": 16 << 20}):
+    for unlike in (
+        {"cpus": 1},
+        {"devices": []},
+        {"ic_mode": "dual"},
+        {"ram_size": 16 << 20},
+        {"consoles": 2},
+        {"host_byteorder": "big"},
+    ):
         options = {"cpus": 2, "ic_mode": "xics", "devices": ["edu"]} | unlike
         with pytest.raises(LocalError, match="not a snapshot of a machine with such"):
             PseriesMachine(**options).restore(machine.snapshot())
+
+
+CHANGES = {
+    "stopped": [b"", b"\0", bytes(3), None],
+    "ceded": [b"", bytes(3)],
+    "prodded": [b""],
+    "problem_states": [(), (False,) * 3],
+    "devices": [{}, {7: {}}, {1: {}}],
+    "pages": [{1 << 50: bytes(4096)}, {-1: bytes(4096)}, {1: b"x"}, {"a": bytes(4096)}, 5],
+    "tree": [b"", b"x"],
+    "irq": [None],
+    "phb": [None],
+    "agreed": [None, ()],
+    "starts": [((0, 0, 0),), 7, (StartedCpu(2, 0, 0),)],
+}
+
+
+@pytest.mark.parametrize(("part", "value"), [(part, value) for part in CHANGES for value in CHANGES[part]])
+def test_a_changed_snapshot_changes_nothing(part, value):
+    machine, at = busy()
+    changed = replace(PseriesMachine(cpus=2, ic_mode="xics", devices=["edu"]).snapshot(), **{part: value})
+    before = machine.snapshot()
+    with pytest.raises(LocalError, match="the snapshot was changed: its parts do not fit together"):
+        machine.restore(changed)
+    assert machine.snapshot() == before
+    assert machine.cpus[0].load(at + 4, 4) == 0xFFFFFFAA
+
+
+@pytest.mark.parametrize("wrong", ["register 0x8", "buffer", "config"])
+def test_a_changed_state_of_a_device_changes_nothing(wrong):
+    machine, _ = busy()
+    before = machine.snapshot()
+    state = before.devices[1]
+    for other in ({name: state[name] for name in state if name != wrong}, state | {wrong: b"1"}, state | {wrong: None}):
+        with pytest.raises(LocalError, match="the snapshot was changed"):
+            machine.restore(replace(before, devices={1: other}))
+        assert machine.snapshot() == before

@@ -1,7 +1,9 @@
 """Programs of several CPUs: turns, waits, order by seed, and what becomes of programs that misbehave."""
 
 import struct
+import sys
 import threading
+import time
 
 import pytest
 
@@ -127,11 +129,44 @@ def swallows(cpu):
     yield
 
 
+def swallows_all(cpu):
+    try:
+        while True:
+            pass
+    except BaseException:
+        yield
+
+
 def clings(cpu):
     try:
         yield 7
     finally:
         raise KeyError("at the end")
+
+
+def clings_for_ever(cpu):
+    try:
+        yield 7
+    finally:
+        while True:
+            pass
+
+
+def exits(cpu):
+    yield
+    sys.exit("bye")
+
+
+def exits_as_a_generator(cpu):
+    yield
+    raise GeneratorExit("of its own")
+
+
+def exits_at_the_end(cpu):
+    try:
+        yield 7
+    finally:
+        sys.exit(3)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +177,12 @@ def clings(cpu):
         (never_yields, "1000 operations without a yield"),
         (swallows, "1000 operations without a yield"),
         (computes, "its turn does not end: 0.05 s of computing"),
+        (swallows_all, "its turn does not end: 0.05 s of computing"),
         (clings, "does not end: 'at the end'"),
+        (clings_for_ever, "does not end: its turn does not end: 0.05 s of computing"),
+        (exits, "SystemExit: bye"),
+        (exits_as_a_generator, "GeneratorExit: of its own"),
+        (exits_at_the_end, "does not end: 3"),
     ],
 )
 def test_a_program_harms_only_itself(program, words):
@@ -150,6 +190,45 @@ def test_a_program_harms_only_itself(program, words):
     assert scheduler.results == {0: "good"}
     assert str(scheduler.faults[0]) == f"CPU 1, {program.__name__}: {words}"
     assert scheduler.faults[0].cpu == 1
+
+
+def test_a_run_within_a_turn_leaves_the_turn_watched():
+    def runs_another(cpu):
+        run([good], turn_s=0.05)
+        while True:
+            pass
+        yield
+
+    faults = run([good, runs_another], turn_s=0.05).faults
+    assert [fault.why for fault in faults] == ["its turn does not end: 0.05 s of computing"]
+
+
+def test_what_ends_the_host_is_no_programs_fault():
+    def interrupted(cpu):
+        yield
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run([good, interrupted])
+
+
+def test_a_program_that_makes_operations_is_cut_by_their_number_alone():
+    """However long they take together: here much longer than what a turn may compute without any."""
+    limit, turn_s, took, done = 10_000, 0.02, 0.0, 0
+
+    def for_ever(cpu):
+        nonlocal done
+        while True:
+            done += 1
+            cpu.load(0, 8)
+        yield
+
+    while took < 5 * turn_s:
+        limit, done, before = 4 * limit, 0, time.process_time()
+        scheduler = run([good, for_ever], operations=limit, turn_s=turn_s)
+        took = time.process_time() - before
+        assert [fault.why for fault in scheduler.faults] == [f"{limit} operations without a yield"]
+        assert done == limit + 1
 
 
 def test_it_may_end_with_the_first_fault():

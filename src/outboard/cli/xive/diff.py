@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from outboard.errors import LocalError
+from outboard.qemu import QemuError
 from outboard.qemu.diff import Campaign, Difference, Outcome, Pair, Plan, Shrunk, Step, choose_qemu, parse, shrink, text
 
 INDENT = "    "
@@ -24,9 +25,18 @@ def run(plan: Plan, qemu: Path | None, file: str | None, *, as_json: bool) -> in
             _show("looking for the shortest sequence ...")
             shrunk = shrink(pair, outcome.steps, outcome.before)
     _show("")
+    _expect_seen_again(outcome, shrunk)
     said = _as_object(plan, str(binary), outcome, shrunk) | {"flavour": pair.flavour.name}
     print(json.dumps(said) if as_json else "\n".join(_lines(plan, str(binary), outcome, shrunk)))
     return 1 if outcome.difference else 0
+
+
+def _expect_seen_again(outcome: Outcome, shrunk: Shrunk | None) -> None:
+    """Raise QemuError for a QEMU that ended or hung once, and not when the same was done to it again."""
+    found = outcome.difference
+    if found and shrunk and found.about == "QEMU" and shrunk.difference is None:
+        when = f"after {outcome.done} operations, and not again when the same ones were repeated"
+        raise QemuError(f"{found.qemu}; that was {when}")
 
 
 def _read(file: str, cpus: int) -> list[Step]:

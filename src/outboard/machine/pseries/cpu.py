@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING
 
 from outboard.errors import LocalError
 from outboard.guest.memory import GuestMemory
+from outboard.machine.hypercalls import opcode
 from outboard.spapr.arguments import ALL_ONES, register
-from outboard.spec.client_architecture import H_CAS
-from outboard.spec.papr import CPU_HCALLS, RTAS_HCALL, TCE_HCALLS, XICS_HCALLS, XIVE_HCALLS
 from outboard.xive.presenter import EXTERNAL
 
 if TYPE_CHECKING:
@@ -15,9 +14,6 @@ if TYPE_CHECKING:
 SIZES = (1, 2, 4, 8)
 _EXTERNAL = EXTERNAL
 _ALL_ONES = ALL_ONES
-_ROWS = (*XIVE_HCALLS, *XICS_HCALLS, *TCE_HCALLS, *CPU_HCALLS, RTAS_HCALL)
-HCALLS = {row.name: row.opcode for row in _ROWS} | {"H_CAS": H_CAS}
-"""Hypercalls by name."""
 
 
 class Cpu:
@@ -87,10 +83,8 @@ class Cpu:
         """
         if self._stopped[self.index]:
             raise self._still()
-        if isinstance(call, str) and call not in HCALLS:
-            raise LocalError(f"no hypercall {call!r}; there are {', '.join(HCALLS)}")
-        opcode = register(HCALLS[call] if isinstance(call, str) else call)
-        return self.machine.hcall(self, opcode, tuple(register(value) for value in arguments))
+        number = register(opcode(call))
+        return self.machine.hcall(self, number, tuple(register(value) for value in arguments))
 
 
 def _misuse(addr: object, size: object, value: object) -> LocalError:

@@ -7,8 +7,10 @@ source of its own where the guest has negotiated that, and comes as an EPOW even
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from outboard.errors import LocalError
 from outboard.layout import Layout
 from outboard.spapr import ov5
+from outboard.spapr.arguments import whole
 from outboard.spapr.cas import REAL_ADDRESS
 from outboard.spapr.rtas import Request
 from outboard.spec.client_architecture import HOTPLUG_EVENTS
@@ -61,8 +63,16 @@ class EventQueue:
         self._raise(EventType.EPOW, MainB(subsystem_id=EXTERNAL, event_subtype=NORMAL_SHUTDOWN), Epow())
 
     def hotplug(self, kind: HotplugType, action: HotplugAction, drc_index: int) -> None:
-        """Tell the guest that something was plugged, or shall go, by the index of its connector."""
-        section = Hotplug(hotplug_type=kind, hotplug_action=action, drc_index=drc_index & 0xFFFFFFFF)
+        """Tell the guest that something was plugged, or shall go, by the index of its connector.
+
+        Raises LocalError for a kind, an action or an index that there is not.
+        """
+        for value, known in ((kind, HotplugType), (action, HotplugAction)):
+            if not isinstance(value, int) or value not in list(known):
+                names = ", ".join(f"{one.name} ({one.value})" for one in known)
+                raise LocalError(f"{known.__name__} is one of {names}, not {value!r}")
+        whole(drc_index, "the index of a connector", 0xFFFFFFFF)
+        section = Hotplug(hotplug_type=kind, hotplug_action=action, drc_index=drc_index)
         self._raise(EventType.HOTPLUG, MainB(subsystem_id=HOTPLUG_SUBSYSTEM), section)
 
     def _raise(self, kind: EventType, main_b: MainB, section: Layout) -> None:

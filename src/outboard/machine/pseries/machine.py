@@ -77,7 +77,8 @@ class PseriesMachine:
         compat = max_compat(self.model, max_cpu_compat)
         mode = choose(self.type, self.model, ic_mode, compat)
         vsmt = self.type.vsmt if vsmt is None else vsmt
-        self.options = (mode, cpus, max_cpus, vsmt, self.type.name, self.model.name, compat, ram_size, flavour.name)
+        about = (self.type.name, self.model.name, compat, ram_size, consoles, flavour.name, host_byteorder)
+        self.options = (mode, cpus, max_cpus, vsmt, *about)
         self.flavour = flavour
         self.ram = _ram(ram_size)
         self._plugged: list[PciDevice] = []
@@ -122,8 +123,8 @@ class PseriesMachine:
         self.pages = PageLog(self.ram.regions[0])
 
     def _plug(self, devices: Sequence[Device]) -> None:
-        for device in devices:
-            slot, made = make(device)
+        asked = [make(device) for device in devices]
+        for slot, made in sorted(asked, key=lambda one: one[0] is None):  # those that have a slot come first
             self.phb.plug(made, slot)
             self._plugged.append(made)
         self.platform.phbs[0] = replace(self.platform.phbs[0], children=self._nodes())

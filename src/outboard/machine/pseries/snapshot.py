@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import outboard.spapr.fdt as fdt
 from outboard.errors import LocalError
+from outboard.guest.memory import PAGE_SIZE
 from outboard.guest.pages import Pages
 from outboard.machine.pseries.event_queue import Event
 from outboard.machine.pseries.pci_device import State
@@ -78,6 +79,44 @@ def restore(machine: "PseriesMachine", snapshot: MachineSnapshot) -> None:
     """Go back to a snapshot. Raises LocalError, and changes nothing, when it is none of such a machine."""
     if not isinstance(snapshot, MachineSnapshot) or snapshot.shape != _shape(machine):
         raise LocalError("not a snapshot of a machine with such CPUs, RAM, mode and devices")
+    before = take(machine)
+    try:
+        _check(machine, snapshot, before)
+        _restore(machine, snapshot)
+    except Exception as error:  # a part that was changed may be anything
+        _restore(machine, before)
+        raise LocalError(f"the snapshot was changed: its parts do not fit together ({error!r})") from None
+
+
+def _form(value: object) -> object:
+    """Return what is alike of all states of one machine: names, kinds and lengths."""
+    if isinstance(value, dict):
+        return {name: _form(part) for name, part in value.items()}
+    return type(value), len(value) if isinstance(value, bytes | tuple) else 0
+
+
+def _sized(snapshot: MachineSnapshot) -> object:
+    """Return the form of the parts that have one."""
+    parts = snapshot.stopped, snapshot.ceded, snapshot.prodded, snapshot.problem_states, snapshot.phb.raised
+    return [_form(part) for part in (*parts, snapshot.devices, snapshot.agreed)]
+
+
+def _check(machine: "PseriesMachine", snapshot: MachineSnapshot, before: MachineSnapshot) -> None:
+    """Raise ValueError for parts that would not be refused by whom they are given to. before: the machine as it is."""
+    pages = machine.ram.regions[0].size // PAGE_SIZE
+    fits = {
+        "devices and CPUs": _sized(snapshot) == _sized(before),
+        "RAM": all(0 <= page < pages and len(data) == PAGE_SIZE for page, data in snapshot.pages.items()),
+        "CPUs that were started": all(0 <= start.index < len(machine.cpus) for start in snapshot.starts),
+        "messages": {first for _, (first, _) in snapshot.phb.messages} <= {first for first, _ in snapshot.irq.msis},
+    }
+    for part, good in fits.items():
+        if not good:
+            raise ValueError(part)
+
+
+def _restore(machine: "PseriesMachine", snapshot: MachineSnapshot) -> None:
+    machine.tree = fdt.unpack(snapshot.tree)
     machine.irq.restore(snapshot.irq)
     machine.cas.agreed = snapshot.agreed
     machine.stopped[:] = snapshot.stopped
@@ -92,5 +131,4 @@ def restore(machine: "PseriesMachine", snapshot: MachineSnapshot) -> None:
     for slot, state in snapshot.devices.items():
         machine.phb.devices[slot].set_state(state)
     machine.phb.set_state(snapshot.phb)
-    machine.tree = fdt.unpack(snapshot.tree)
     machine.pages.restore(snapshot.pages)

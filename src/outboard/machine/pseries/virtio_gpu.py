@@ -9,6 +9,7 @@ why in `failure`; the machine goes on. A reset starts another one, unless the ba
 
 import contextlib
 from collections.abc import Callable, Sequence
+from typing import TypeGuard
 
 from outboard.errors import LocalError, OutboardError
 from outboard.frontend.backend_process import BackendProcess
@@ -210,6 +211,26 @@ class GpuBackend:
         return self._session.waits_on() if self._session else {}
 
 
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _check_command(command: object) -> None:
+    if not _is_list(command) or not all(isinstance(one, str) for one in command):
+        raise LocalError(f"a back-end's command is a list of words, not {command!r}")
+
+
+def _check_sizes(sizes: object) -> None:
+    """Raise LocalError for what is no sizes; which ones a display can have, it says itself."""
+    if not _is_list(sizes):
+        raise LocalError(f"sizes are a list of (width, height), not {sizes!r}")
+    if not 1 <= len(sizes) <= MAX_SCANOUTS:
+        raise LocalError(f"{len(sizes)} displays: a GPU has 1 to {MAX_SCANOUTS}")
+    for size in sizes:
+        if not _is_list(size) or [isinstance(side, int) for side in size] != [True, True]:
+            raise LocalError(f"the size of a display is (width, height), not {size!r}")
+
+
 class VirtioGpu(VirtioPci):
     """A virtio-gpu-pci for `PseriesMachine`.
 
@@ -231,8 +252,8 @@ class VirtioGpu(VirtioPci):
         settle: bool = True,
         edid: bool = True,
     ) -> None:
-        if not 1 <= len(sizes) <= MAX_SCANOUTS:
-            raise LocalError(f"{len(sizes)} displays: a GPU has 1 to {MAX_SCANOUTS}")
+        _check_command(command)
+        _check_sizes(sizes)
         screens = LiveScreens(MAX_SCANOUTS, import_buffer)
         self.display = DisplayReader(list(sizes), screens=screens, threaded=not settle, log_length=LOG_LENGTH)
         self._screens = screens

@@ -20,19 +20,19 @@ GLYPHS = {
 BARS = (0xC0C0C0, 0xC0C000, 0x00C0C0, 0x00C000, 0xC000C0, 0xC00000, 0x0000C0)
 BALLS = (0xFF5533, 0xFFCC33, 0x33DD77, 0x3399FF, 0xDD66FF)
 SMALLEST = 64
-"""Width and height of a picture that the title fits."""
+"""Least width, and least height, of a picture: the title has room, and balls can move."""
 STEPS = ((5, 3), (-4, 5), (7, -4), (-6, -5), (3, 7))
 
 
 def background(width: int, height: int) -> bytearray:
-    """Return a picture: a dark gradient, colour bars at the foot, the title in the middle. width: 64 or more."""
+    """Return a picture: a dark gradient, colour bars at the foot, the title in the middle. Both sides: `SMALLEST`."""
     picture = bytearray()
     foot = height - height // 8
     bars = b"".join(pixel(BARS[x * len(BARS) // width]) for x in range(width))
     for y in range(height):
         shade = 16 + 64 * y // height
         picture += bars if y >= foot else pixel(shade // 3 << 16 | shade // 2 << 8 | shade + 16) * width
-    scale = max(1, width // (len(TITLE) * 6 + 6))
+    scale = max(1, min(width // (len(TITLE) * 6 + 6), height // 14))
     left = (width - len(TITLE) * 6 * scale) // 2
     for at, letter in enumerate(TITLE):
         _glyph(picture, width, left + at * 6 * scale, (height - 7 * scale) // 2, scale, GLYPHS[letter])
@@ -90,7 +90,7 @@ class Animation:
         self.height = height
         self._framebuffer = framebuffer
         self._background = background(width, height)
-        side = min(max(8, height // 8), height // 2)
+        side = min(width, height) // 8
         self._balls = [ball(number, width, height, side) for number in range(len(BALLS))]
         framebuffer[:] = self._background
 

@@ -11,7 +11,7 @@ from outboard.qemu.agent.mailbox import AT_ONCE
 from outboard.qemu.diff.ours import Done, Ours
 from outboard.qemu.diff.steps import Step
 from outboard.qemu.diff.theirs import Theirs
-from outboard.qemu.failure import QemuError
+from outboard.qemu.failure import QemuDied, QemuError
 from outboard.qemu.find import QemuBinary
 from outboard.qemu.live import FREE_RAM, MEMORY_MIB
 from outboard.spapr.flavours import QEMU_7_2, Flavour
@@ -96,7 +96,10 @@ class Pair:
             side.clear(BIG_QUEUES, BIG_QUEUES_SIZE)
 
     def run(self, steps: Sequence[Step], *, check_every: int = CHECK_EVERY) -> Difference | None:
-        """Do steps from the start on, on both; the first difference. Whole states are compared every so many steps."""
+        """Do steps from the start on, on both; the first difference. Whole states are compared every so many steps.
+
+        A QEMU that ends or hangs differs; one that somebody killed is no answer to a step: raises QemuDied.
+        """
         at = 0
         try:
             self.begin()
@@ -109,6 +112,8 @@ class Pair:
             return self.check(at)
         except QemuError as error:
             self._broken = True
+            if isinstance(error, QemuDied) and error.was_killed:
+                raise
             return Difference(at, None, "QEMU", str(error).partition("\n")[0], "goes on")
 
     def _perform(self, at: int, step: Step) -> Difference | None:

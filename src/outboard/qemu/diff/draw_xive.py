@@ -1,6 +1,6 @@
 """Random steps of a guest that uses XIVE: each of these functions draws one."""
 
-from outboard.qemu.diff.compare import QUEUES
+from outboard.qemu.diff.compare import BIG_QUEUES, QUEUES
 from outboard.qemu.diff.draw import EDGES, LSIS, PAGES, Draw, hcall
 from outboard.qemu.diff.steps import NO_HCALLS, Step
 from outboard.spec.papr import ESB_BASE, TIMA_BASE, XIVE_HCALLS
@@ -121,10 +121,11 @@ def set_source(draw: Draw) -> Step:
 def set_queue(draw: Draw) -> Step:
     """Make a queue, or try to."""
     target, priority = draw.server(), draw.priority()
-    size = draw.one((12, 12, 12, 12, 16, 16, 0, 13, 21))
+    size = draw.one((12, 12, 12, 12, 16, 16, 0, 13, 21, 24))
     addr = draw.queue(target, priority, size)
     if draw.maybe(0.05):
-        addr, size = draw.one(((addr + 0x800, 12), (addr + 0x1000, 16), (NO_RAM, 16), (NO_RAM - 0x10000, 16)))
+        unaligned = (addr + 0x800, 12), (addr + 0x1000, 16), (BIG_QUEUES + 0x10000, 21), (BIG_QUEUES + 0x200000, 24)
+        addr, size = draw.one((*unaligned, (NO_RAM, 16), (NO_RAM - 0x10000, 16)))
     return hcall(draw, "H_INT_SET_QUEUE_CONFIG", draw.one((1, 1, 1, 0, 2)), target, priority, addr, size)
 
 
