@@ -6,8 +6,10 @@ import time
 
 import pytest
 
-from outboard.aio import Home, IOThread, co_run, current_context, main_context
+from outboard.aio import Completion, Home, IOThread, co_run, current_context, main_context
 from outboard.aio.asyncio_loop import AsyncioLoop, HostedLoop
+from outboard.aio.deserted import served_again
+from outboard.aio.iothread import served_context
 from outboard.aio.wait import kick, wait_while
 from outboard.aio.world import REAL, EventFd
 from outboard.errors import LocalError
@@ -374,6 +376,115 @@ def test_misuse_of_iothreads_is_said():
             Home(thread.context).run_in(thread.stop)
         with pytest.raises(LocalError, match="another thread is its home"):
             thread.context.poll(False)
+
+
+def test_a_thread_that_was_never_started_gives_back_what_it_had(no_fd_is_leaked):
+    thread = IOThread("io0")
+    thread.stop()
+    assert thread.context.closed
+    thread.stop()
+    with pytest.raises(LocalError, match="IOThread io0 was stopped"):
+        thread.start()
+
+
+def ended(how: str) -> IOThread:
+    """Return a thread that serves its context no more: it was stopped, or has failed."""
+    thread = IOThread("io0").start()
+    if how == "stopped":
+        thread.stop()
+    else:
+        thread.context.call_soon(lambda: 1 / 0)
+        thread._thread.join(LONG_S)
+        assert not thread.alive
+    return thread
+
+
+async def nothing():
+    return 7
+
+
+@pytest.mark.parametrize("how", ["stopped", "failed"])
+def test_nobody_waits_for_a_thread_that_has_ended(how, main):
+    thread = ended(how)
+    home, coro = Home(thread.context), nothing()
+    with pytest.raises(LocalError, match="context io0: its thread has ended, and the call was not made"):
+        home.run_in(int)
+    with pytest.raises(LocalError, match="context io0: its thread has ended before `nothing` was done"):
+        co_run(home, coro)
+    coro.close()
+    thread.context.close()
+
+
+def test_who_waits_hears_of_the_end_of_the_thread(main):
+    thread = IOThread("io0").start()
+    home, begun = Home(thread.context), threading.Event()
+
+    async def endless():
+        begun.set()
+        await Completion()
+
+    def end():
+        begun.wait(LONG_S)
+        thread.stop()
+
+    ender = threading.Thread(target=end)
+    ender.start()
+    with pytest.raises(LocalError, match="its thread has ended before"):
+        co_run(home, endless())
+    ender.join()
+
+
+def test_a_closed_home_runs_nothing(iothread):
+    home = Home(iothread.context)
+    home.close()
+    with pytest.raises(LocalError, match="the home is closed"):
+        home.run_in(int)
+    with pytest.raises(LocalError, match="is closed: nothing of it runs"):
+        co_run(home, nothing())
+
+
+@pytest.mark.parametrize("how", ["stopped", "failed"])
+def test_what_lives_in_a_deserted_context_can_leave_it(how, main, open_fds):
+    before = open_fds()
+    thread = IOThread("io0").start()
+    home, notifier, seen = Home(thread.context), EventFd(), []
+    home.add(notifier.fd, READ, lambda: seen.append(notifier.test_and_clear()))
+    thread.context.call_soon(lambda: 1 / 0)
+    thread._thread.join(LONG_S)
+    if how == "stopped":
+        with pytest.raises(ZeroDivisionError):
+            thread.stop()
+    notifier.set()
+    with served_again(thread.context):
+        assert home.run_in(threading.get_ident) != threading.get_ident()
+        assert home.run_in(lambda: co_run(home, nothing())) == 7
+        thread.context.call_soon(lambda: 1 / 0)  # of somebody else: no reason to end
+        wait_while(main, lambda: not seen and not home.run_in(kick))
+        home.close()
+    assert seen == [True] and thread.context.home is None and thread.context.closed == (how == "stopped")
+    thread.context.close()
+    notifier.close()
+    assert open_fds() == before
+
+
+def test_a_context_that_is_served_is_not_served_again(iothread):
+    with served_again(iothread.context):
+        assert Home(iothread.context).run_in(lambda: threading.current_thread().name) == "io0"
+
+
+def test_where_something_can_be_served(iothread, main):
+    assert served_context(iothread) is served_context(iothread.context) is iothread.context
+    assert served_context(main) is main
+    unborn = IOThread("unborn")
+    for where, words in (
+        (unborn, "context unborn: expected one that a thread serves, .* has no thread: start it first"),
+        (ended("stopped"), "context io0: .* was stopped"),
+        (ended("failed").context, "context io0: .* has ended"),
+        ("fast", "expected an IOThread or a context to live in, got 'fast'"),
+    ):
+        with pytest.raises(LocalError, match=words):
+            served_context(where)
+    unborn.stop()
 
 
 def test_an_iothread_polls_when_asked_to(echo):

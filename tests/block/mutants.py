@@ -190,6 +190,20 @@ MUTANTS = [
         "a_user_comes_in_a_section",
     ),
     Mutant(
+        "who comes to a drained node ends what it does",
+        edges._join,
+        "wait_while(node.ctx, lambda: drains.parent_busy(child))",
+        "pass",
+        "a_busy_parent_comes_in_a_section",
+    ),
+    Mutant(
+        "a node that takes the place of another comes",
+        edges.replace_child,
+        "try_set_aio_context(node, child.node.ctx)",
+        "pass",
+        "a_node_takes_the_place_of_another",
+    ),
+    Mutant(
         "an edge is taken away in a section",
         edges.detach_child,
         "with drains.drained(node):",
@@ -260,8 +274,8 @@ MUTANTS = [
     Mutant(
         "a mirror ends when nothing is dirty",
         Mirror.settled,
-        "return not self.chunks.dirty",
-        "return True",
+        "if self.chunks.dirty:",
+        "if False:",
         "mirror_in_the_background",
     ),
     Mutant(

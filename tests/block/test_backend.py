@@ -7,8 +7,8 @@ import pytest
 from outboard.aio import main_context
 from outboard.block import edges
 from outboard.block.backend import BlockBackend, DevOps
-from outboard.block.drivers import CopyOnRead, File, Memory, NullCo, Raw
-from outboard.block.graph import FILE, FILTERED, Node, append, attach_child, close, replace_node
+from outboard.block.drivers import CopyOnRead, File, Memory, NullCo, Quorum, Raw
+from outboard.block.graph import DATA, FILE, FILTERED, Node, append, attach_child, close, replace_node
 from outboard.errors import LocalError
 
 pytestmark = pytest.mark.alike
@@ -143,3 +143,44 @@ def test_only_who_is_allowed_counts_requests():
     with edges.drains.drained(backend.node):
         assert not backend.in_flight and not backend.begin_io()
     assert not backend.in_flight
+
+
+def test_a_closed_backend_does_nothing_any_more():
+    backend = on(NullCo())
+    backend.close()
+    with pytest.raises(LocalError, match="block device 'disk0' was closed: make another one"):
+        backend.insert(Node("node", NullCo()))
+    with pytest.raises(LocalError, match="is closed: nothing of it runs"):
+        backend.pread(0, 1)
+    with pytest.raises(LocalError, match="has no node to resize"):
+        backend.resize(512)
+
+
+def test_a_resize_waits_for_what_is_under_way_and_keeps_out_the_rest():
+    class Checked(Memory):
+        async def truncate(self, length):
+            assert backend.quiesce_counter and not backend.in_flight
+            await super().truncate(length)
+
+    backend = on(Checked(1024))
+    assert backend.begin_io()
+    main_context().bh_schedule_oneshot(backend.end_io)
+    backend.resize(2048)
+    assert backend.length == 2048 and not backend.quiesce_counter
+
+
+def test_copies_have_a_length_again_when_all_have_it():
+    """While they differ nobody is told: there is no length to ask for."""
+    lengths = []
+
+    class Asks(DevOps):
+        def resize(self):
+            lengths.append(backend.length)
+
+    backend, copies = BlockBackend("disk0"), Node("copies", Quorum(2))
+    for number in range(3):
+        attach_child(copies, Node(f"copy{number}", Memory(1024)), DATA)
+    backend.insert(copies)
+    backend.attach_dev("ide0", Asks())
+    backend.resize(512)
+    assert lengths == [512] and backend.length == 512

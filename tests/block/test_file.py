@@ -392,3 +392,31 @@ def test_the_import_is_light():
     show = "import sys, outboard.block, outboard.block.drivers; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True).stdout.split()
     assert {"asyncio", "concurrent", "numpy", "outboard.block.picture"}.isdisjoint(loaded)
+
+
+def test_a_fifo_is_refused_and_not_waited_for(tmp_path, open_fds):
+    fifo, before = tmp_path / "fifo", open_fds()
+    os.mkfifo(fifo)
+    for read_only in (False, True):
+        with pytest.raises(LocalError, match=f"Could not open '{fifo}': expected a regular file or a block device"):
+            File(fifo, read_only=read_only)
+    assert open_fds() == before
+
+
+def test_an_image_is_opened_to_wait(path):
+    """O_NONBLOCK is for opening only."""
+    file = File(path)
+    assert os.get_blocking(file.fd)
+    file.close()
+
+
+def test_a_file_that_is_closed_twice_closes_nothing_else(path):
+    file = File(path)
+    number = file.fd
+    file.close()
+    other = os.open(path, os.O_RDONLY)
+    os.dup2(other, number)
+    file.close()
+    assert os.fstat(number).st_size == len(DATA)
+    for fd in {other, number}:
+        os.close(fd)

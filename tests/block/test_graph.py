@@ -323,3 +323,97 @@ def test_moves_under_load_on_threads(backend, io):
             wait_while(main_context(), lambda upto=number: len(done) <= upto)
     wait_while(main_context(), lambda: len(done) < rounds)
     assert sorted(done) == list(range(rounds)) and not wrong
+
+
+def test_only_a_context_that_is_served_is_one_to_move_to(backend, io):
+    stopped = IOThread("stopped").start()
+    stopped.stop()
+    empty = BlockBackend("empty")
+    for ctx, words in (
+        (stopped, "expected a context to move to, got .*IOThread.*: give its .context"),
+        ("fast", "expected a context to move to, got 'fast'"),
+        (stopped.context, "context stopped: expected one to move to, got one that was stopped"),
+    ):
+        for move in (backend.try_set_aio_context, empty.try_set_aio_context):
+            with pytest.raises(LocalError, match=words):
+                move(ctx)
+        with pytest.raises(LocalError, match=words):
+            try_set_aio_context(backend.node, ctx)
+        assert not can_set_aio_context(backend.node, ctx)
+        assert backend.ctx is backend.node.ctx is empty.ctx is main_context()
+        assert not backend.node.quiesce_counter and not main_context().fds.external_disabled
+
+
+def test_a_node_that_takes_the_place_of_another_comes(backend, io):
+    """Also where the old one has several users, and not where the new one must stay elsewhere."""
+    other, below = Node("other", Memory(1 << 16), io[0]), backend.node.children[0].node
+    user = BlockBackend("user", io[0])
+    user.insert(other)
+    user.attach_dev("ide0")
+    with pytest.raises(LocalError, match="'user', in use by ide0"):
+        replace_node(below, other)
+    assert backend.node.children[0].node is below and other.parents == [user.root]
+    user.close()
+    replace_node(below, other)
+    assert backend.node.children[0].node is other
+    assert other.ctx is backend.ctx is main_context()
+    backend.pwrite(0, b"there")
+    assert other.driver.data[:5] == b"there" and not other.quiesce_counter
+
+
+def test_who_comes_to_a_drained_node_ends_what_it_does_before(backend):
+    """The parent of a new edge has a request under way: there is none when it is joined to a drained node."""
+    below = Node("backing", Memory(1 << 16))
+    with drained(below):
+        assert backend.begin_io()
+        main_context().bh_schedule_oneshot(backend.end_io)
+        attach_child(backend.node, below, BACKING)
+        assert not backend.in_flight and below.parents[0].quiesced
+    assert not backend.quiesce_counter
+
+
+def test_a_section_that_cannot_begin_leaves_none(io):
+    """A callback may drain nodes of its own context only."""
+    first, second = Node("first", Memory(4096), io[0]), Node("second", Memory(4096), io[1])
+    user = BlockBackend("user", io[0])
+    user.insert(first)
+    said = []
+
+    def attempt():
+        try:
+            drained_begin(first, second)
+        except LocalError as error:
+            said.append(str(error))
+
+    user.home.run_in(attempt)
+    assert len(said) == 1 and "cannot acquire context io1" in said[0]
+    assert (first.quiesce_counter, second.quiesce_counter, user.quiesce_counter) == (0, 0, 0)
+    assert not io[0].fds.external_disabled and user.pread(0, 1) == b"\0"
+    user.close()
+
+
+def test_a_section_ends_as_often_as_it_began(backend):
+    node, other = backend.node, Node("other", NullCo())
+    drained_begin(node)
+    for nodes in ((node, other), (node, node), (other,)):
+        with pytest.raises(LocalError, match="has no drained section that could end"):
+            drained_end(*nodes)
+        assert (node.quiesce_counter, other.quiesce_counter) == (1, 0)
+    drained_end(node)
+    with pytest.raises(LocalError, match="no drained section"):
+        drained_end(node)
+
+
+def test_a_section_does_not_wait_for_a_thread_that_has_ended():
+    thread = IOThread("gone").start()
+    user = BlockBackend("user", thread.context)
+    user.insert(Node("node", NullCo(), thread.context))
+    assert user.home.run_in(user.begin_io)
+    thread.stop()
+    with pytest.raises(LocalError, match="<node 'node' in gone>: its thread has ended with requests under way"):
+        drained_begin(user.node)
+    assert not user.quiesce_counter and not user.node.quiesce_counter
+    coro = user.flush()
+    with pytest.raises(LocalError, match="its thread has ended before"):
+        user.run(coro)
+    coro.close()

@@ -5,12 +5,14 @@ import errno
 import pytest
 
 from outboard import trace
-from outboard.aio import IOThread, main_context
+from outboard.aio import IOThread, co_run, main_context
 from outboard.aio.wait import wait_while
+from outboard.block import requests
 from outboard.block.backend import BlockBackend
 from outboard.block.driver import failed
-from outboard.block.drivers import Memory, NullCo
-from outboard.block.graph import Node, drained, try_set_aio_context
+from outboard.block.drivers import File, Memory, NullCo, Raw
+from outboard.block.gate import Gate
+from outboard.block.graph import FILE, Node, attach_child, close, drained, try_set_aio_context
 from outboard.block.jobs import STATES, Job
 from outboard.block.mirror import BACKGROUND, WRITE_BLOCKING, Mirror
 from outboard.errors import LocalError
@@ -241,3 +243,198 @@ def test_a_job_names_itself_when_it_is_asked():
     node = Node("node", NullCo())
     job.add(node)
     assert "idle job 'job7'" in repr(node.parents[0]) and repr(job) == "<idle job 'job7': created>"
+
+
+@MODES
+def test_a_disk_keeps_its_length_while_it_is_mirrored(pair, mode):
+    job = pair.start(mode)
+    until(job, "ready")
+    for node in (pair.source, pair.target, job.top):
+        with pytest.raises(OSError, match="keeps its length for mirror job 'job0'") as failure:
+            main_run(requests.truncate(node, 2 * SIZE))
+        assert failure.value.errno == errno.EBUSY
+    with pytest.raises(LocalError, match="cannot resize block device 'disk0': mirror job 'job0' needs node 'source'"):
+        pair.backend.resize(2 * SIZE)
+    assert pair.backend.length == len(pair.target.driver.data) == SIZE and not pair.backend.quiesce_counter
+    job.complete()
+    job.wait()
+    pair.backend.resize(2 * SIZE)
+    assert pair.backend.length == len(pair.target.driver.data) == 2 * SIZE
+
+
+def main_run(coro):
+    return co_run(main_context(), coro)
+
+
+def test_a_source_that_grows_all_the_same_ends_the_mirror(pair, tmp_path):
+    """By a write past its end, which no backend lets through."""
+    path = tmp_path / "image"
+    path.write_bytes(bytes(SIZE // 512 * 512))
+    source, target = Node("file", File(path)), Node("copy", Memory(SIZE // 512 * 512))
+    job = Mirror("job0", source, target)
+    job.start()
+    until(job, "ready")
+    main_run(requests.pwritev(source, SIZE, [b"past the end"]))
+    with pytest.raises(OSError, match="'file' has another length, its mirror has not"):
+        job.wait()
+    assert job.status == "concluded" and source.parents == target.parents == []
+    close(source)
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_bug_of_a_driver_ends_the_job_and_not_its_thread(side):
+    with IOThread("io0") as thread:
+        pair = Pair(thread.context)
+
+        def broken(*_):
+            raise ValueError("a bug of the driver")
+
+        driver = getattr(pair, side).driver
+        driver.preadv = driver.pwritev = broken
+        job = pair.start()
+        with pytest.raises(ValueError, match="a bug of the driver"):
+            job.wait()
+        assert job.status == "concluded" and thread.alive
+        assert pair.backend.node is pair.source and pair.target.parents == []
+        pair.backend.close()
+
+
+def test_a_bug_of_a_job_ends_it_and_not_its_thread():
+    class Broken(Job):
+        async def work(self):
+            raise ValueError("a bug of the job")
+
+    with IOThread("io0") as thread:
+        job = Broken("job0", thread.context)
+        job.start()
+        with pytest.raises(ValueError, match="a bug of the job"):
+            job.wait()
+        assert job.status == "concluded" and thread.alive
+
+
+def test_a_job_whose_thread_has_ended_is_not_waited_for():
+    thread = IOThread("io0").start()
+    pair = Pair(thread.context)
+    job = pair.start()
+    until(job, "ready")
+    thread.stop()
+    with pytest.raises(LocalError, match="cannot end: the thread of context io0 has"):
+        job.wait()
+
+
+class Counts(Memory):
+    """Counts flushes, and bytes that were written since the last one."""
+
+    flushes = 0
+    unsafe = 0
+    broken = False
+
+    async def pwritev(self, offset, buffers):
+        await super().pwritev(offset, buffers)
+        self.unsafe += sum(map(len, buffers))
+
+    async def flush(self):
+        if self.broken:
+            raise failed(errno.EIO)
+        self.flushes += 1
+        self.unsafe = 0
+
+
+def counting(mode):
+    """A mirror that is ready, of a source and to a target that count."""
+    source, target = Node("source", Counts(SIZE)), Node("target", Counts(SIZE))
+    backend = BlockBackend("disk0")
+    backend.insert(source)
+    job = Mirror("job0", source, target, copy_mode=mode)
+    job.start()
+    until(job, "ready")
+    return backend, job
+
+
+@MODES
+def test_what_was_copied_lasts_before_the_disk_goes_on_there(mode):
+    backend, job = counting(mode)
+    target = job.target.driver
+    assert not target.unsafe, "who is told that it is ready may rely on the copy"
+    backend.pwrite(0, b"last")
+    job.complete()
+    job.wait()
+    assert backend.node.driver is target and target.data[:4] == b"last" and not target.unsafe
+
+
+@MODES
+def test_a_flush_goes_where_the_writes_go(mode):
+    backend, job = counting(mode)
+    source, target = job.source.driver, job.target.driver
+    before = target.flushes
+    backend.pwrite(0, b"data")
+    backend.run(backend.flush())
+    assert source.flushes == 1 and not source.unsafe
+    assert target.flushes == before + (mode == WRITE_BLOCKING)
+    job.cancel()
+    job.wait()
+
+
+def test_a_target_that_cannot_be_flushed_is_not_gone_to():
+    backend, job = counting(BACKGROUND)
+    job.target.driver.broken = True
+    backend.pwrite(0, b"kept")
+    job.complete()
+    with pytest.raises(OSError, match="Input/output"):
+        job.wait()
+    assert backend.node is job.source and backend.pread(0, 4) == b"kept" and not job.target.parents
+
+
+def test_a_flush_of_the_target_that_fails_is_not_the_users():
+    backend, job = counting(WRITE_BLOCKING)
+    job.target.driver.broken = True
+    backend.run(backend.flush())
+    with pytest.raises(OSError, match="Input/output"):
+        job.wait()
+    assert backend.node is job.source
+
+
+class Held(Memory):
+    """Writes wait until they are let go."""
+
+    def __init__(self, length):
+        super().__init__(length)
+        self.gate, self.waiting = Gate(), 0
+
+    async def pwritev(self, offset, buffers):
+        self.waiting += 1
+        await self.gate.wait()
+        await super().pwritev(offset, buffers)
+
+
+def test_a_job_that_was_cancelled_lets_its_copies_end_before_anything_is_drained():
+    """Its end waits in a drained section; until all is copied the disk goes on."""
+    source, target = Node("source", Memory(SIZE)), Node("target", Held(SIZE))
+    job = Mirror("job0", source, target, chunk_bytes=1024)
+    job.start()
+    wait_while(main_context(), lambda: not target.driver.waiting)
+    assert job.copies
+    job.cancel()
+    found = []
+
+    def look(turns):
+        found.append((source.quiesce_counter, target.quiesce_counter))
+        if turns:
+            main_context().bh_schedule_oneshot(lambda: look(turns - 1))
+        else:
+            target.driver.gate.open()
+
+    look(10)
+    job.wait()
+    assert job.status == "concluded" and set(found) == {(0, 0)}
+
+
+def test_mirrors_that_make_no_sense(pair):
+    above = Node("above", Raw())
+    attach_child(above, pair.source, FILE)
+    for target in (pair.source, above):
+        with pytest.raises(LocalError, match=f"expected a target apart from the source; node '{target.name}'"):
+            Mirror("job0", pair.source, target)
+    with pytest.raises(LocalError, match="expected chunks of 1 byte or more, got 0"):
+        Mirror("job0", pair.source, pair.target, chunk_bytes=0)
+    assert pair.backend.node is pair.source and pair.target.parents == []

@@ -35,8 +35,7 @@ def test_threads_are_used_again():
     seen = []
     for _ in range(20):
         run(workers, lambda: seen.append(threading.get_ident()))
-    # Two: a thread may not be back from one call when the next comes.
-    assert len(seen) == 20 and len(block_workers() - before) <= 2
+    assert len(seen) == 20 and len(set(seen)) == len(block_workers() - before) == 1
 
 
 def test_no_more_threads_than_the_limit():
@@ -57,3 +56,18 @@ def test_what_a_call_returns_or_raises():
     assert good.result() == 7
     with pytest.raises(ValueError, match="from the worker"):
         bad.result()
+
+
+def test_who_hears_of_an_end_finds_the_thread_free():
+    """A call that is made before the worker is back waits for it, and starts no other."""
+    workers, before = Workers(), block_workers()
+    seen, over = [], threading.Event()
+
+    def again() -> None:
+        if len(seen) < 20:
+            workers.submit(lambda: seen.append(threading.get_ident())).on_done(again)
+        else:
+            over.set()
+
+    again()
+    assert over.wait(30) and len(set(seen)) == len(block_workers() - before) == 1

@@ -27,7 +27,7 @@ class AioContext:
 
     Callbacks run in `poll`, with the context acquired: who acquires it from another thread has it to himself.
     on_bug: takes exceptions that a callback let out; None: they end `poll`; when it is next called it goes on with the
-    rest.
+    rest. deserted: its home has left it, and nobody came.
     """
 
     def __init__(self, name: str, waiter: Waiter) -> None:
@@ -35,6 +35,7 @@ class AioContext:
         self.world = waiter.world
         self.waiter = waiter
         self.home: int | None = None
+        self.deserted = False
         self.on_bug: OnBug | None = None
         self.now_ns = waiter.now_ns
         self.lock = ContextLock(waiter.world)
@@ -61,6 +62,7 @@ class AioContext:
             taken = f"{other.name} is of this thread" if other else "another thread is its home"
             raise LocalError(f"context {self.name}: {taken}")
         self.home = me
+        self.deserted = False
         self.world.contexts[me] = self
 
     def abandon(self) -> None:
@@ -68,6 +70,7 @@ class AioContext:
         if self.home is not None:
             self.world.contexts.pop(self.home, None)
             self.home = None
+            self.deserted = True
 
     @property
     def in_home_thread(self) -> bool:
@@ -368,3 +371,9 @@ class AioContext:
             self.closed = True
             self.abandon()
             self.waiter.close()
+
+    def reopen(self, waiter: Waiter) -> None:
+        """Undo `close`: wait with another waiter for what is still here; an fd that was closed meanwhile is not."""
+        self.waiter = waiter
+        self.fds.wait_with(waiter)
+        self.closed = False

@@ -161,12 +161,23 @@ def co_enter(place: Place, coro: Coroutine[Any, Any, T], *, kept: bool = False) 
 
 
 def co_run(place: Place, coro: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in a context and wait for it, as `wait.wait_while` does; return or raise what it does."""
+    """Run a coroutine in a context and wait for it, as `wait.wait_while` does; return or raise what it does.
+
+    Raises LocalError when its home is closed, and when its thread has ended, or ends meanwhile.
+    """
+    if isinstance(place, Home) and place.closed:
+        coro.close()
+        raise LocalError(f"{place!r} is closed: nothing of it runs any more")
     task = co_enter(place, coro, kept=True)
     task.completion.on_done(kick)
-    ctx = place if isinstance(place, AioContext) else place.context
-    wait_while(ctx, lambda: not task.done)
+    wait_while(_context(place), lambda: not task.done and not _context(place).deserted)
+    if not task.done:
+        raise LocalError(f"context {_context(place).name}: its thread has ended before `{task.name}` was done")
     return task.result()
+
+
+def _context(place: Place) -> AioContext:
+    return place if isinstance(place, AioContext) else place.context
 
 
 async def co_move(place: Place) -> None:

@@ -6,6 +6,7 @@ waited for and nothing runs. Waiting anew tells again what is ready, so nothing 
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
 from outboard.aio.world import Waiter
@@ -138,6 +139,18 @@ class FdHandlers:
         if handler.waited:
             self._waiter.remove_fd(handler.fd)
             handler.waited = False
+
+    def wait_with(self, waiter: Waiter) -> None:
+        """Wait for all with another waiter; the one before is closed. Fds that were closed are forgotten."""
+        with self._mutex:
+            self._waiter = waiter
+            handlers = list(self.table.values())
+            self.table.clear()
+            self.polled = ()
+            for handler in handlers:
+                handler.waited = False
+                with suppress(OSError):
+                    self._put(handler)
 
     def park(self, handler: FdHandler) -> None:
         """Do not wait for a handler's fd until `unpark`."""

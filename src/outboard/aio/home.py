@@ -113,14 +113,24 @@ class Home:
 
     # Where it runs
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called; calls are not made any more."""
+        return self._closed
+
     def here(self) -> AioContext | None:
         """Return the context if the calling thread is its home and the home is all there."""
         return self.context if self._attached and self.context.in_home_thread else None
 
     def run_in(self, call: Callable[[], T]) -> T:
-        """Make a call in the home thread and wait for it, as `wait.wait_while` does; return or raise what it does."""
+        """Make a call in the home thread and wait for it, as `wait.wait_while` does; return or raise what it does.
+
+        Raises LocalError when the home is closed, and when the thread has ended, or ends meanwhile.
+        """
         if self.here() is not None:
             return call()
+        if self._closed:
+            raise LocalError("the home is closed: nothing of it runs any more")
         ended: list[tuple[T | None, Exception | None]] = []
 
         def run() -> None:
@@ -131,7 +141,9 @@ class Home:
             kick()
 
         self.call_threadsafe(run)
-        wait_while(self.context, lambda: not ended)
+        wait_while(self.context, lambda: not ended and not self.context.deserted)
+        if not ended:
+            raise LocalError(f"context {self.context.name}: its thread has ended, and the call was not made")
         value, error = ended[0]
         if error is not None:
             raise error

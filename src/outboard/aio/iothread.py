@@ -9,10 +9,11 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from outboard.aio.context import AioContext
+from outboard.aio.wait import kick
 from outboard.aio.world import REAL, current_context, main_context
 from outboard.errors import LocalError
 
-__all__ = ["IOThread", "Runner", "current_context", "main_context"]
+__all__ = ["IOThread", "Runner", "current_context", "main_context", "served_context"]
 
 STOP_S = 10.0
 """Seconds that a thread is given to end."""
@@ -82,8 +83,8 @@ class IOThread:
 
     def start(self) -> Self:
         """Start the thread; it serves the context when this returns. Raises LocalError when it was started before."""
-        if self._thread is not None:
-            raise LocalError(f"IOThread {self.name} was started already")
+        if self._thread is not None or self.context.closed:
+            raise LocalError(f"IOThread {self.name} was {'stopped' if self.context.closed else 'started already'}")
         ready = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(ready,), name=self.name, daemon=True)
         self._thread.start()
@@ -101,13 +102,17 @@ class IOThread:
         finally:
             ready.set()
             self.context.abandon()
+            kick()  # whoever waits for what it would have done
 
     def stop(self) -> None:
         """End the thread and free its context; safe to call twice. What waits in the context is not run.
 
         Raises LocalError when the thread does not end, or in the thread itself; and what has ended the thread before.
         """
-        if self._thread is None or self.context.closed:
+        if self.context.closed:
+            return
+        if self._thread is None:
+            self.context.close()
             return
         if self._thread is threading.current_thread():
             raise LocalError(f"IOThread {self.name} cannot be stopped by one of its own callbacks")
@@ -131,3 +136,14 @@ class IOThread:
         except BaseException:
             if value is None:
                 raise
+
+
+def served_context(where: object) -> AioContext:
+    """Return a context, or that of an IOThread. Raises LocalError when no thread serves it: nobody would come."""
+    ctx = where.context if isinstance(where, IOThread) else where
+    if not isinstance(ctx, AioContext):
+        raise LocalError(f"expected an IOThread or a context to live in, got {where!r}")
+    if ctx.closed or ctx.home is None:
+        state = "was stopped" if ctx.closed else "has ended" if ctx.deserted else "has no thread: start it first"
+        raise LocalError(f"context {ctx.name}: expected one that a thread serves, got one whose IOThread {state}")
+    return ctx

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from outboard.aio.context import AioContext
 from outboard.aio.home import Home
+from outboard.aio.iothread import IOThread, served_context
 from outboard.errors import LocalError
 from outboard.host.loop import Handlers, Loop
 
@@ -48,7 +49,7 @@ class Place(Protocol):
     def alone(self) -> AbstractContextManager[None]:
         """Let no other thread run any of it for a block."""
 
-    def move(self, ctx: AioContext) -> None:
+    def move(self, ctx: AioContext | IOThread) -> None:
         """Go on in another context. Raises LocalError, and nothing has changed then."""
 
     def close(self) -> None:
@@ -99,11 +100,11 @@ class OwnThread:
             self._thread.join(STOP_S)
         yield
 
-    def move(self, ctx: AioContext) -> None:
+    def move(self, ctx: AioContext | IOThread) -> None:
         """See `Place`: never."""
         raise LocalError(
-            f"cannot move to context {ctx.name}: expected a back-end in a context, got one with a loop of "
-            "its own; serve it with iothread="
+            f"cannot move to context {served_context(ctx).name}: expected a back-end in a context, got one with a "
+            "loop of its own; serve it with iothread="
         )
 
     def close(self) -> None:
@@ -118,7 +119,7 @@ class InContext:
     """
 
     def __init__(self, ctx: AioContext) -> None:
-        _insist_served(ctx)
+        ctx = served_context(ctx)
         self.on_ended: Ended = _nobody
         self._home = Home(ctx)
         self._turn = threading.Lock()
@@ -159,9 +160,9 @@ class InContext:
                     yield
                     return
 
-    def move(self, ctx: AioContext) -> None:
+    def move(self, ctx: AioContext | IOThread) -> None:
         """See `Place`."""
-        _insist_served(ctx)
+        ctx = served_context(ctx)
         if self._closed:
             raise LocalError(f"cannot move to context {ctx.name}: the back-end has ended")
         here = self._home.context
@@ -194,12 +195,6 @@ class InContext:
         self._home.close()
         self._arrived.set()
         self._over.set()
-
-
-def _insist_served(ctx: AioContext) -> None:
-    if ctx.closed or ctx.home is None:
-        state = "was stopped" if ctx.closed else "has no thread: start it first"
-        raise LocalError(f"context {ctx.name}: expected one that a thread serves, got one whose IOThread {state}")
 
 
 def _nobody(_: BaseException | None) -> None:

@@ -78,7 +78,7 @@ class GpuService:
         """The context that it lives in now; None: it has a thread of its own."""
         return self._place.context
 
-    def try_set_aio_context(self, ctx: AioContext) -> None:
+    def try_set_aio_context(self, ctx: AioContext | IOThread) -> None:
         """Move all of it to another context as one, whatever its guest is doing: sockets, rings, timers.
 
         When this returns nothing of it runs in the old context; called in a callback of that, it moves when the

@@ -16,11 +16,12 @@ from outboard.aio.home import Home
 from outboard.aio.wait import kick
 from outboard.aio.world import main_context
 from outboard.block import edges, iov, moves, requests
+from outboard.block.drains import drained
 from outboard.block.driver import DirectFile, failed
 from outboard.block.gate import Gate
 from outboard.block.iov import Buffers
 from outboard.block.moves import Plan
-from outboard.block.node import Child, Node, Notifier, Role
+from outboard.block.node import Child, Node, Notifier, Role, keepers, subtree
 from outboard.errors import LocalError
 
 T = TypeVar("T")
@@ -83,7 +84,9 @@ class BlockBackend:
         return self.root.node if self.root else None
 
     def insert(self, node: Node) -> None:
-        """Use a node. Contexts and errors as in `edges.attach_child`."""
+        """Use a node. Contexts and errors as in `edges.attach_child`; LocalError also for a backend that was closed."""
+        if self.home.closed:
+            raise LocalError(f"{described(self)} was closed: make another one")
         if self.root is not None:
             raise LocalError(f"{described(self)} has node {self.root.node.name!r} already: remove it before")
         edges.attach_root(self, node, ROOT, self.ctx)
@@ -125,7 +128,7 @@ class BlockBackend:
         """Move the backend with its graph, as its user. Raises LocalError when another user of the graph refuses."""
         if self.root is not None:
             moves.try_set_aio_context(self.root.node, ctx, {self.root})
-        elif ctx is not self.ctx:
+        elif moves.insist_context(ctx) is not self.ctx:
             with self.ctx:
                 for notifier in self._notifiers:
                     notifier.detach()
@@ -275,6 +278,23 @@ class BlockBackend:
     async def truncate(self, length: int) -> None:
         """Change the length of the node."""
         await self._request(0, 0, lambda node: requests.truncate(node, length))
+
+    def resize(self, length: int) -> None:
+        """Change the length of the node while nothing is under way. In the main thread.
+
+        Raises LocalError without a node, and while one below must keep its length; OSError when the change fails.
+        """
+        moves.require_main("a change of a length")
+        if self.root is None:
+            raise LocalError(f"{described(self)} has no node to resize: insert one")
+        node = self.root.node
+        if kept := keepers(*subtree(node)):
+            raise LocalError(
+                f"cannot resize {described(self)}: {kept[0].role.description(kept[0])} needs node "
+                f"{kept[0].node.name!r} as long as it is; let that end before"
+            )
+        with drained(node):
+            co_run(node.ctx, requests.truncate(node, length))
 
     # The same, waited for: from the main thread, or from the home thread outside of coroutines
 

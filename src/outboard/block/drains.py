@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from outboard.aio.wait import wait_while
 from outboard.block.node import Child, Node
+from outboard.errors import LocalError
 
 
 def begin_parent(child: Child) -> None:
@@ -61,17 +62,35 @@ def drained_begin(*nodes: Node) -> None:
     """Open a drained section of each node and wait until all are quiet; nodes may be of several contexts.
 
     In the main thread, or in a callback of the one context that all of them are in; not in a coroutine that has a
-    request under way there, since that would wait for itself.
+    request under way there, since that would wait for itself. Raises LocalError elsewhere, and where a thread has ended
+    with requests under way; no section is open then.
     """
-    for node in nodes:
-        with node.ctx:
-            quiesce(node)
-    while any(wait_while(node.ctx, lambda node=node: drain_poll(node)) for node in nodes):  # type: ignore[misc]
-        pass  # what one waited for may have started something in another
+    begun: list[Node] = []
+    try:
+        for node in nodes:
+            with node.ctx:
+                quiesce(node)
+                begun.append(node)
+        while any(_settle(node) for node in nodes):
+            pass  # what one waited for may have started something in another
+    except BaseException:
+        drained_end(*begun)
+        raise
+
+
+def _settle(node: Node) -> bool:
+    """Wait until nothing is under way; true when there was something."""
+    waited = wait_while(node.ctx, lambda: drain_poll(node) and not node.ctx.deserted)
+    if node.ctx.deserted and drain_poll(node):
+        raise LocalError(f"{node!r}: its thread has ended with requests under way")
+    return waited
 
 
 def drained_end(*nodes: Node) -> None:
-    """Close a drained section of each node."""
+    """Close a drained section of each node. Raises LocalError where none is open; nothing has changed then."""
+    for node in nodes:
+        if node.quiesce_counter < nodes.count(node):
+            raise LocalError(f"{node!r} has no drained section that could end: begin one before")
     for node in reversed(nodes):
         with node.ctx:
             unquiesce(node)

@@ -36,7 +36,8 @@ RESUMED = {paused: state for state, paused in PAUSED.items()}
 class Job:
     """A job. Subclasses give `work`, `settled` and `leave`. name: its kind.
 
-    status: see STATES. busy: its coroutine runs, or may any time. error: what has ended it, an OSError, or None.
+    status: see STATES. busy: its coroutine runs, or may any time. error: what has ended it, or None. A job's nodes keep
+    their length.
     """
 
     kind: ClassVar[str] = "job"
@@ -51,7 +52,7 @@ class Job:
         self.pause_count = 0
         self.should_complete = False
         self.cancelled = False
-        self.error: OSError | None = None
+        self.error: Exception | None = None
         self._woken: Completion[None] | None = None
         self._ended = False
 
@@ -117,8 +118,10 @@ class Job:
             self.wake()
 
     def wait(self) -> None:
-        """Return when it has ended; raises the OSError that has ended it."""
-        wait_while(main_context(), lambda: self.status != "concluded")
+        """Return when it has ended; raises what has ended it, LocalError when its thread has, before it."""
+        wait_while(main_context(), lambda: self.status != "concluded" and not self.ctx.deserted)
+        if self.status != "concluded":
+            raise LocalError(f"{self!r} cannot end: the thread of context {self.ctx.name} has")
         if self.error is not None:
             raise self.error
 
@@ -139,8 +142,8 @@ class Job:
         try:
             await self.pause_point()
             await self.work()
-        except OSError as error:
-            self.error = error
+        except Exception as error:  # a bug of a driver is the job's end, not that of a thread which others need
+            self.error = self.error or error
         self.busy = False
         self._ended = True
         kick()
@@ -225,4 +228,5 @@ JOB = Role(
     drained_begin=lambda child: child.parent.pause(),
     drained_poll=lambda child: child.parent.active(),
     drained_end=lambda child: child.parent.resume(),
+    keeps_length=True,
 )

@@ -5,18 +5,19 @@ A filter above the source sees the writes: in the background they make chunks di
 write-blocking they go to both nodes before they end. The job is ready when no chunk is dirty.
 """
 
+import errno
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import ClassVar
 
-from outboard.aio.coroutine import co_enter
+from outboard.aio.coroutine import co_enter, co_run
 from outboard.aio.wait import kick
 from outboard.block import edges, iov, requests, roles
 from outboard.block.driver import Driver
 from outboard.block.gate import Gate
 from outboard.block.iov import Buffers
 from outboard.block.jobs import Job
-from outboard.block.node import Node
+from outboard.block.node import Child, Node, subtree
 from outboard.errors import LocalError
 
 BACKGROUND, WRITE_BLOCKING = "background", "write-blocking"
@@ -90,7 +91,7 @@ class MirrorTop(Driver):
         """What goes wrong on the target ends the job; the user's request is done."""
         try:
             await call(self.job.target)
-        except OSError as error:
+        except Exception as error:
             self.job.failed(error)
             self.job.touched(chunks)
 
@@ -103,6 +104,18 @@ class MirrorTop(Driver):
         await self._write(
             offset, length, lambda node: requests.pwrite_zeroes(node, offset, length, may_unmap=may_unmap)
         )
+
+    async def flush(self) -> None:
+        """Flush the source; where writes go to both nodes, so do flushes."""
+        await requests.flush(self.below().node)
+        if self.job.copy_mode == WRITE_BLOCKING and not self.job.over:
+            await self._write_target(range(0), requests.flush)
+
+    def child_resized(self, child: Child) -> None:
+        """The source has grown by a write past its end: there is no such place on the target."""
+        self.job.failed(OSError(errno.EFBIG, f"node {child.node.name!r} has another length, its mirror has not"))
+        self.job.wake()
+        super().child_resized(child)
 
     async def pdiscard(self, offset: int, length: int) -> None:
         """Do nothing: what is discarded may read differently from each node."""
@@ -119,13 +132,14 @@ class Mirror(Job):
     def __init__(
         self, name: str, source: Node, target: Node, *, copy_mode: str = BACKGROUND, chunk_bytes: int = CHUNK
     ) -> None:
+        _fit(source, target, copy_mode, chunk_bytes)
         super().__init__(name, source.ctx)
-        _fit(source, target, copy_mode)
         self.source = source
         self.target = target
         self.copy_mode = copy_mode
         self.chunks = Chunks(source.driver.length(), chunk_bytes)
         self.copies = 0
+        self._flushed = False
         self.top = Node(f"{name}-top", MirrorTop(self), source.ctx)
         edges.append(source, self.top, roles.FILTERED)
         self.add(source)
@@ -151,7 +165,7 @@ class Mirror(Job):
         self.chunks.dirty.update(dict.fromkeys(chunks))
         self.wake()
 
-    def failed(self, error: OSError) -> None:
+    def failed(self, error: Exception) -> None:
         """End because of an error; the first one counts."""
         self.error = self.error or error
 
@@ -167,6 +181,9 @@ class Mirror(Job):
                 co_enter(self.home, self._copy(chunk))
             elif self.chunks.dirty or self.copies:
                 await self.idle()
+            elif not self._flushed:
+                self._flushed = True
+                await requests.flush(self.target)
             else:
                 self.ready()
                 if self.should_complete:
@@ -183,7 +200,7 @@ class Mirror(Job):
             try:
                 await requests.preadv(self.source, offset, [bounce])
                 await requests.pwritev(self.target, offset, [bounce])
-            except OSError as error:
+            except Exception as error:
                 self.chunks.dirty[chunk] = None
                 self.failed(error)
         self.copies -= 1
@@ -191,8 +208,14 @@ class Mirror(Job):
         kick()
 
     def settled(self) -> bool:
-        """Whether both nodes are the same, now that nobody writes."""
-        return not self.chunks.dirty
+        """Whether both nodes are the same, now that nobody writes; then what the target has lasts."""
+        if self.chunks.dirty:
+            return False
+        try:
+            co_run(self.home, requests.flush(self.target))
+        except Exception as error:
+            self.failed(error)
+        return True
 
     def leave(self) -> None:
         """Let the users go on at the target, or as before."""
@@ -200,9 +223,13 @@ class Mirror(Job):
         edges.close(self.top)
 
 
-def _fit(source: Node, target: Node, copy_mode: str) -> None:
+def _fit(source: Node, target: Node, copy_mode: str, chunk_bytes: int) -> None:
     if copy_mode not in (BACKGROUND, WRITE_BLOCKING):
         raise LocalError(f"mirror: expected copy mode {BACKGROUND} or {WRITE_BLOCKING}, got {copy_mode!r}")
+    if chunk_bytes < 1:
+        raise LocalError(f"mirror: expected chunks of 1 byte or more, got {chunk_bytes}")
+    if source in subtree(target):
+        raise LocalError(f"mirror: expected a target apart from the source; node {target.name!r} is it, or uses it")
     lengths = source.driver.length(), target.driver.length()
     if lengths[0] != lengths[1] or target.driver.read_only:
         raise LocalError(

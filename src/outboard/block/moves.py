@@ -18,11 +18,12 @@ from outboard.errors import LocalError
 class Plan:
     """A move that is asked for. nodes: those that would move.
 
-    ignore: the edges that were asked, or need not be; edges: the same in their order.
+    ignore: the edges that were asked, or need not be; edges: the same in their order. Raises LocalError for what is no
+    context, or one that was closed.
     """
 
     def __init__(self, ctx: AioContext, ignore: set[Child] | None = None) -> None:
-        self.ctx = ctx
+        self.ctx = insist_context(ctx)
         self.nodes: list[Node] = []
         self.ignore = set() if ignore is None else ignore
         self.edges = list(self.ignore)
@@ -103,6 +104,15 @@ def _attach(node: Node) -> None:
     node.driver.attach_aio_context(node.ctx)
     for notifier in list(node.notifiers):
         notifier.attached(node.ctx)
+
+
+def insist_context(ctx: object) -> AioContext:
+    """Return a context that something can move to. Raises LocalError for anything else."""
+    if not isinstance(ctx, AioContext):
+        raise LocalError(f"expected a context to move to, got {ctx!r}; an IOThread has one: give its .context")
+    if ctx.closed:
+        raise LocalError(f"context {ctx.name}: expected one to move to, got one that was stopped")
+    return ctx
 
 
 def require_main(what: str) -> None:

@@ -27,6 +27,7 @@ class Role:
     always refuses.
     set_aio_ctx: the parent lives in this context now; called while everything in the plan is drained.
     drained_begin: start no more requests; drained_poll: whether some are still under way; drained_end: go on.
+    keeps_length: the node must not get another length while the parent uses it.
     attach, detach: the edge was joined to its node, or is about to leave it. changed: the graph below is another one.
     resize: the node has another length. description: the parent, in words for messages.
     """
@@ -42,6 +43,7 @@ class Role:
     detach: Callable[["Child"], None] | None = None
     changed: Callable[["Child"], None] | None = None
     resize: Callable[["Child"], None] | None = None
+    keeps_length: bool = False
 
 
 class Child:
@@ -114,3 +116,8 @@ def subtree(*nodes: Node) -> list[Node]:
             found.pop(node, None)
             found[node] = None
     return list(found)
+
+
+def keepers(*nodes: Node) -> list[Child]:
+    """List the edges of those who need one of these nodes to keep its length."""
+    return [child for node in nodes for child in node.parents if child.role.keeps_length]

@@ -15,7 +15,7 @@ from outboard.aio.wait import kick
 from outboard.block import iov
 from outboard.block.gate import Gate
 from outboard.block.iov import Buffers
-from outboard.block.node import Node
+from outboard.block.node import Node, keepers
 
 ZEROES_AT_ONCE = 1 << 20
 """Bytes of zeros that are written in one piece where a driver cannot write zeroes."""
@@ -144,7 +144,9 @@ async def pwrite_zeroes(node: Node, offset: int, length: int, *, may_unmap: bool
 
 
 async def truncate(node: Node, length: int) -> None:
-    """Change the length of a node; its parents are told."""
+    """Change the length of a node; its parents are told. Raises OSError: EBUSY while one of them needs it as it is."""
     _writable(node)
+    if kept := keepers(node):
+        raise OSError(errno.EBUSY, f"node {node.name!r} keeps its length for {kept[0].role.description(kept[0])}")
     async with tracked(node, 0, max(length, node.driver.length()), serialising=True):
         await node.driver.truncate(length)

@@ -43,11 +43,16 @@ class Workers:
             try:
                 value = call()
             except BaseException as error:
+                self._free()
                 completion.set_exception(error)
             else:
+                self._free()
                 completion.set_result(value)
-            with self._mutex:
-                self._unclaimed -= 1
+
+    def _free(self) -> None:
+        """Count the thread as free, before anybody hears of the end of its call: his next one finds it."""
+        with self._mutex:
+            self._unclaimed -= 1
 
 
 WORKERS = Workers()

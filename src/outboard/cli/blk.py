@@ -50,8 +50,10 @@ def thread_names(wanted: list[str]) -> list[str]:
             if not 1 <= int(text) <= 64:
                 raise LocalError(f"--iothread {text}: 1 to 64 threads")
             names += [f"iothread{len(names) + at}" for at in range(int(text))]
-        else:
+        elif text:
             names.append(text)
+        else:
+            raise LocalError("--iothread: expected a name or a number of threads, got nothing")
     return names
 
 

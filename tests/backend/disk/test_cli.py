@@ -132,6 +132,8 @@ def test_refused_requests_are_told_who_asks(folder, image):
         (("a.sock", "--fd", "3", "--image", "x"), "give one SOCKET, or --fd N, with --image FILE"),
         (("a.sock=x", "b.sock=y", "--serial", "s"), "--serial is for one disk"),
         (("a.sock=x", "--iothread", "0"), "--iothread 0: 1 to 64 threads"),
+        (("a.sock=x", "--iothread", ""), "--iothread: expected a name or a number of threads, got nothing"),
+        (("a.sock=fifo",), "expected a regular file or a block device"),
         (("a.sock=missing.img",), "Could not open 'missing.img': No such file or directory"),
         (("a.sock=odd.img",), "image odd.img: expected whole sectors of 512 bytes, got 1000 bytes"),
         (("a.sock=disk.img", "--queue-size", "100"), "queue size 100"),
@@ -142,6 +144,7 @@ def test_refused_requests_are_told_who_asks(folder, image):
 def test_what_cannot_be_served_is_one_sentence(folder, image, monkeypatch, arguments, words):
     monkeypatch.chdir(folder)
     (folder / "odd.img").write_bytes(bytes(1000))
+    os.mkfifo(folder / "fifo")
     said = refused(*arguments)
     assert said.startswith("outboard: ")
     assert said.count("\n") == 1

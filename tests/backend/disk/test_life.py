@@ -1,5 +1,6 @@
 """A served disk's life: sizes, memory and images that change, front-ends that come and go, what is left behind."""
 
+import contextlib
 import errno
 import gc
 import os
@@ -7,13 +8,20 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 import outboard.blk
 from outboard import core
+from outboard.aio.iothread import main_context
+from outboard.aio.wait import wait_while
 from outboard.backend.disk import device as device_module
+from outboard.block import edges
+from outboard.block.drivers import Memory, Quorum, Raw
+from outboard.block.graph import DATA, Node
+from outboard.block.mirror import Mirror
 from outboard.errors import LocalError, ProtocolError
 from outboard.frontend.front_end import FrontEnd
 from outboard.frontend.ram import GuestRam, Span
@@ -309,6 +317,103 @@ def test_images_that_cannot_be_opened(folder, iothread):
     for name, words in (("missing.img", "No such file or directory"), ("", "Is a directory")):
         with pytest.raises(LocalError, match=f"Could not open '.*': {words}"):
             outboard.blk.serve(folder / "x.sock", image=folder / name, iothread=iothread)
+
+
+def test_a_resize_waits_for_what_is_in_flight(served, drive, writing):
+    """After each one the image, the graph and the device agree, however a writer is at work at the end."""
+    service, _ = served
+    writing(drive(service, queues=2), range(SIZE - 64 * 4096, SIZE, 4096))
+    for length in [SIZE // 2, SIZE] * 30:
+        service.resize(length)
+        assert service.backend.length == service.drive.disk.capacity * 512 == length
+        if service.backend.direct is not None:
+            assert os.fstat(service.backend.direct.fd).st_size == length
+
+
+@pytest.fixture
+def writing():
+    """`writing(disk, offsets)`: write there in another thread until the test ends, whatever the device answers."""
+    with contextlib.ExitStack() as stack:
+
+        def start(disk, offsets):
+            stop, began, failed = threading.Event(), threading.Event(), []
+
+            def write():
+                try:
+                    while not stop.is_set():
+                        for at, offset in enumerate(offsets):
+                            disk.submit(requests.write(offset, b"w" * 4096), at % len(disk.machine.rings))
+                        disk.wait_all()
+                        began.set()
+                except BaseException as error:
+                    failed.append(error)
+                    began.set()
+
+            def end():
+                stop.set()
+                thread.join(PATIENCE)
+                assert not failed and not thread.is_alive()
+
+            thread = threading.Thread(target=write, daemon=True)
+            thread.start()
+            stack.callback(end)
+            assert began.wait(PATIENCE)
+
+        yield start
+
+
+def test_a_disk_that_is_mirrored_keeps_its_size(serve, drive, image, iothread):
+    service = serve(image, iothread=iothread)
+    disk = drive(service)
+    target = Node("target", Memory(SIZE))
+    job = Mirror("job0", service.backend.node, target)
+    job.start()
+    with pytest.raises(LocalError, match=r"mirror job 'job0' needs node .* as long as it is; let that end before"):
+        service.resize(2 * SIZE)
+    disk.probe()
+    assert disk.size == service.backend.length == SIZE == image.stat().st_size
+    wait_while(main_context(), lambda: job.status != "ready")
+    job.cancel()
+    job.wait()
+    service.resize(2 * SIZE)
+    disk.probe()
+    assert disk.size == image.stat().st_size == 2 * SIZE
+
+
+def test_an_image_that_could_not_be_served_is_free(folder, image, iothread):
+    """The graph is changed in the main thread only: elsewhere nothing is served, and nothing stays open."""
+    before, said = fds(), []
+
+    def attempt():
+        try:
+            outboard.blk.serve(folder / "x.sock", image=image, iothread=iothread)
+        except LocalError as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    thread.join()
+    assert (
+        said == ["a change of the graph in another thread than the main context's: schedule a bottom half there"]
+        and fds() == before
+    )
+    with outboard.blk.serve(folder / "x.sock", image=image, iothread=iothread):
+        pass
+
+
+def test_a_graph_without_a_length_is_no_disk(folder, iothread):
+    """Copies that differ, copies that are missing, a format on nothing."""
+    quorum = Node("copies", Quorum(2))
+    for number in (1, 2):
+        edges.attach_child(quorum, Node(f"copy{number}", Memory(number * SIZE)), DATA)
+    for node, words in (
+        (quorum, "Input/output error"),
+        (Node("copies", Quorum(1)), "Invalid argument"),
+        (Node("raw", Raw()), "No medium found"),
+    ):
+        with pytest.raises(LocalError, match=f"image: expected one that has a length, got {words}"):
+            outboard.blk.serve(folder / "x.sock", image=node, iothread=iothread)
+        assert node.parents == []
 
 
 def test_a_bug_costs_the_front_end_its_connection_and_is_kept(image, folder, iothread, monkeypatch):

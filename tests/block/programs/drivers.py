@@ -95,7 +95,7 @@ def copy_on_read(sim):
 
 
 def mirror(sim, copy_mode, end):
-    """Mirror a disk that a device writes, move it, then end the job."""
+    """Mirror a disk that a device writes, move it, then end the job while the device writes once more."""
     rig = Rig(sim, way="half")
     target = Disk(sim, "thread")
     node = Node("target", target, rig.io1)
@@ -111,6 +111,7 @@ def mirror(sim, copy_mode, end):
     def finish():
         if end == "complete":
             wait_while(rig.main, lambda: jobs[0].status not in ("ready", "standby"))
+        guest(rig, device, count=1)
         getattr(jobs[0], end)()
 
     rig.later(start, lambda: rig.backend.try_set_aio_context(rig.io1), finish)
@@ -122,7 +123,7 @@ def mirror(sim, copy_mode, end):
         assert job.status == "concluded" and job.error is None and not job.children
         below = rig.top.children[0].node
         assert below is (node if end == "complete" else rig.bottom)
-        assert below.driver.blocks[2:] == b"ntents" and below.driver.blocks[:2] == bytes([1, 2])
+        assert below.driver.blocks[3:] == b"tents" and below.driver.blocks[:3] == bytes([1, 2, 3])
 
     return check
 

@@ -1,8 +1,18 @@
 """Edges that come and go while requests are under way."""
 
-from outboard.block.graph import BACKING, FILTERED, Node, append, attach_child, close, replace_node
+from outboard.block.graph import (
+    BACKING,
+    FILTERED,
+    Node,
+    append,
+    attach_child,
+    close,
+    drained_begin,
+    drained_end,
+    replace_node,
+)
 from tests.block.programs.parts import Users, checks, guest, neighbour, program, refused
-from tests.block.simulated import Backend, CheckedThrottle, Device, Rig
+from tests.block.simulated import Backend, CheckedThrottle, Device, Disk, Rig
 
 
 @program
@@ -54,6 +64,39 @@ def a_filter_comes_and_goes(sim):
 
     rig.later(lambda: append(rig.top, node, FILTERED), leave)
     return checks(rig, device, Users(rig, rig.backend))
+
+
+@program
+def a_node_takes_the_place_of_another(sim):
+    """It comes from another context, with its device; those who read go on there."""
+    rig = Rig(sim)
+    node, other = neighbour(rig, allow=True)
+    users = Users(rig, rig.backend)
+    guest(rig, other, count=1)
+
+    def replace():
+        replace_node(rig.bottom, node)
+        assert rig.top.children[0].node is node and node.ctx is rig.top.ctx is rig.io0
+
+    rig.later(replace)
+    return checks(rig, users, other)
+
+
+@program
+def a_busy_parent_comes_in_a_section(sim):
+    """A node that gets a drained child ends its requests before it has it."""
+    rig = Rig(sim)
+    node = Node("backing", Disk(sim, "half"), rig.io0)
+    rig.nodes.append(node)
+    device = Device(sim, rig.backend)
+    guest(rig, device)
+
+    def attach():
+        attach_child(rig.top, node, BACKING)
+        assert not rig.top.in_flight and not rig.backend.in_flight, "a request goes on above a drained node"
+
+    rig.later(lambda: drained_begin(node), attach, lambda: drained_end(node))
+    return checks(rig, device)
 
 
 @program

@@ -27,6 +27,7 @@ from outboard.backend.served import Answer, Serve
 from outboard.blk.disk import Disk
 from outboard.blk.requests import IOERR, OK
 from outboard.block.backend import BlockBackend
+from outboard.block.drains import drained
 from outboard.block.workers import WORKERS
 from outboard.errors import LocalError, ProtocolError
 from outboard.guest.memory import GuestMemory
@@ -183,10 +184,17 @@ class DiskDevice:
         return base
 
     def _quiet(self, *loops: RequestLoop) -> None:
-        """Wait until nothing of these queues is in flight; nothing else is begun meanwhile."""
+        """Wait until nothing of these queues is in flight; nothing else is begun meanwhile.
+
+        In a drained section: what the graph holds back, a throttle say, is let out. The context is not to be had
+        meanwhile, so whoever moves or closes the disk would wait too.
+        """
+        if not any(loop.in_flight for loop in loops):
+            return
         self._quieting += 1
         try:
-            wait_while(self.loop.context, lambda: any(loop.in_flight for loop in loops))
+            with drained(*filter(None, (self.backend.node,))):
+                wait_while(self.loop.context, lambda: any(loop.in_flight for loop in loops))
         finally:
             self._quieting -= 1
 

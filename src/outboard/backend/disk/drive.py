@@ -1,5 +1,7 @@
 """A disk that is served: its image, and what outlives the front-ends that come and go."""
 
+from functools import partial
+
 from outboard import trace
 from outboard.aio.home import Home
 from outboard.backend.disk.device import DiskDevice
@@ -17,7 +19,10 @@ class Drive(DevOps):
 
     def __init__(self, backend: BlockBackend, options: Options) -> None:
         options.check()
-        length = backend.length
+        try:
+            length = backend.length
+        except OSError as error:
+            raise LocalError(f"image: expected one that has a length, got {error.strerror}; see its nodes") from None
         if not length or length % options.logical_block_size:
             raise LocalError(f"image: expected whole blocks of {options.logical_block_size} bytes, got {length} bytes")
         if backend.read_only and not options.read_only:
@@ -54,15 +59,15 @@ class Drive(DevOps):
             self.home.call_threadsafe(self.device.pump)
 
     def resize(self) -> None:
-        """See `DevOps`."""
-        self.home.call_threadsafe(self._resized)
-
-    def _resized(self) -> None:
+        """See `DevOps`. The next request is judged by the new size, whether the front-end has heard of it or not."""
         capacity = self.backend.length >> SECTOR_BITS
         if capacity != self.disk.capacity:
             self.disk.capacity = capacity
-            told = self.device is not None and self.device.tell_config_changed()
-            trace.emit("blk.resized", capacity=capacity, told=told)
+            self.home.call_threadsafe(partial(self._tell, capacity))
+
+    def _tell(self, capacity: int) -> None:
+        told = self.device is not None and self.device.tell_config_changed()
+        trace.emit("blk.resized", capacity=capacity, told=told)
 
     def close(self) -> None:
         """Leave the backend."""

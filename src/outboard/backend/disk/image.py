@@ -19,10 +19,15 @@ def open_image(path: str | os.PathLike[str], ctx: AioContext, *, read_only: bool
     """
     name = os.fspath(path)
     driver = File(name, read_only=read_only)
-    size = os.lseek(driver.fd, 0, os.SEEK_END)
-    if not size or size % SECTOR:
+    try:
+        size = os.lseek(driver.fd, 0, os.SEEK_END)
+        if not size or size % SECTOR:
+            raise LocalError(
+                f"image {name}: expected whole sectors of {SECTOR} bytes, got {size} bytes; see truncate(1)"
+            )
+        top = Node(name, Raw(), ctx)
+        edges.attach_child(top, Node(f"{name} (file)", driver, ctx), FILE)
+    except BaseException:
         driver.close()
-        raise LocalError(f"image {name}: expected whole sectors of {SECTOR} bytes, got {size} bytes; see truncate(1)")
-    top = Node(name, Raw(), ctx)
-    edges.attach_child(top, Node(f"{name} (file)", driver, ctx), FILE)
+        raise
     return top

@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from outboard.aio.context import AioContext
-from outboard.aio.iothread import IOThread
+from outboard.aio.deserted import served_again
+from outboard.aio.iothread import IOThread, served_context
 from outboard.backend.disk.drive import Drive
 from outboard.backend.disk.image import open_image
 from outboard.backend.server import Server
@@ -54,7 +55,7 @@ class DiskService:
                 self._server.listen(path)
             else:
                 self._server.adopt(-1 if fd is None else fd)
-        except LocalError:
+        except BaseException:
             self._free()
             raise
 
@@ -73,18 +74,26 @@ class DiskService:
         """Where the disk lives now."""
         return self.backend.ctx
 
-    def try_set_aio_context(self, ctx: AioContext) -> None:
+    def try_set_aio_context(self, ctx: AioContext | IOThread) -> None:
         """Move the disk: image, queues and sockets, as one, whatever its guest is doing; no request is lost.
 
-        Raises LocalError when another user of the graph refuses; nothing has changed then.
+        Raises LocalError when another user of the graph refuses, and when no thread serves the context; nothing has
+        changed then. A disk whose thread has ended can be moved to another one.
         """
-        self.backend.try_set_aio_context(ctx)
+        if self._closed:
+            raise LocalError("the disk was closed: it lives nowhere any more")
+        where = served_context(ctx)
+        with served_again(self.context):
+            self.backend.try_set_aio_context(where)
 
     def resize(self, length: int) -> None:
-        """Give the image another length in bytes; the front-end is told. Raises LocalError, OSError when that fails."""
+        """Give the image another length in bytes, when nothing is in flight; the front-end is told.
+
+        Raises LocalError for lengths that no disk has, and while a job needs it as it is; OSError when it fails.
+        """
         if length <= 0 or length % self.drive.block_size:
             raise LocalError(f"{length} bytes: a disk has whole blocks of {self.drive.block_size}")
-        self.backend.run(self.backend.truncate(length))
+        self.backend.resize(length)
 
     @property
     def ended(self) -> bool:
@@ -107,13 +116,15 @@ class DiskService:
     def close(self) -> None:
         """Stop serving, after what is in flight; free everything. Safe to call twice.
 
-        Raises LocalError when the disk's thread was stopped before: nothing of the disk can end there then.
+        Where the disk's thread has ended before, another one serves its context until then. Raises what has ended the
+        disk's own thread.
         """
-        if self.context.closed and not self._closed:
-            raise LocalError(f"the context {self.context.name} ended before the disk in it: close the disk first")
         if not self._closed:
-            self.drive.home.run_in(self._server.close)
-            self._free()
+            with served_again(self.context):
+                self.drive.home.run_in(self._server.close)
+                self._free()
+            if self._iothread is not None:
+                self._iothread.stop()
 
     def _free(self) -> None:
         self._closed = True
@@ -122,8 +133,6 @@ class DiskService:
         self.backend.close()
         if self._owned is not None:
             edges.close(self._owned)
-        if self._iothread is not None:
-            self._iothread.stop()
 
     def __enter__(self) -> Self:
         return self
@@ -150,18 +159,16 @@ def serve(
 
     image: a file, or the top node of a block graph. iothread: where the disk lives at first; by default a thread of its
     own. options: as `outboard.blk.disk.Options`. once: end when the first front-end leaves.
-    Raises LocalError when socket or image cannot be had, and for options that make no sense.
+    Raises LocalError when socket or image cannot be had, when no thread serves the context, and for options that make
+    no sense.
     """
     if (path is None) == (fd is None):
         raise LocalError("serve: give either a socket path or fd, not both")
     chosen = Options(**options)
     chosen.check()
     own = IOThread("outboard-blk").start() if iothread is None else None
-    where = own or iothread
-    ctx = where.context if isinstance(where, IOThread) else where
-    assert ctx is not None
     try:
-        return _serve(path, fd, image, ctx, chosen, once, own)
+        return _serve(path, fd, image, served_context(own or iothread), chosen, once, own)
     except BaseException:
         if own is not None:
             own.stop()

@@ -31,12 +31,13 @@ class File(Driver):
         self.own_read_only = read_only
         mode = os.O_RDONLY if read_only else os.O_RDWR
         try:
-            self.fd = os.open(self.path, mode | os.O_CLOEXEC)
+            self.fd = os.open(self.path, mode | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would wait for its other end
         except OSError as error:
             raise LocalError(f"Could not open '{self.path}': {error.strerror}") from None
         try:
             if not file_io.is_image(self.fd):
                 raise LocalError(f"Could not open '{self.path}': expected a regular file or a block device")
+            os.set_blocking(self.fd, True)
             file_locks.lock(self.fd, self.path, read_only=read_only, share_rw=share_rw)
             self._length = file_io.length(self.fd)
         except BaseException:
@@ -96,5 +97,7 @@ class File(Driver):
         roles.resized(self.node)
 
     def close(self) -> None:
-        """Close the file; its locks go."""
-        os.close(self.fd)
+        """Close the file; its locks go. Safe to call twice."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)

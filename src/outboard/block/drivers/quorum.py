@@ -68,6 +68,11 @@ class Quorum(Driver):
             raise failed(errno.EIO)
         return lengths.pop()
 
+    def child_resized(self, child: Child) -> None:
+        """Tell when all copies have the same length again."""
+        if len({one.node.driver.length() for one in self.node.children if one.role is roles.DATA}) == 1:
+            super().child_resized(child)
+
     async def preadv(self, offset: int, buffers: Buffers) -> None:
         """Read what most copies say."""
         length = iov.size(buffers)

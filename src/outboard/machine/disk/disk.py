@@ -159,8 +159,10 @@ class Disk:
     def submit(self, request: Request, queue: int = 0, *, kick: bool = True) -> Pending:
         """Put a request on a queue; waits for room when the queue is full. kick: tell the device now.
 
-        Raises LocalError for a request that no chain of this device can hold.
+        Raises LocalError for a request that no chain of this device can hold, and for a queue that it does not have.
         """
+        if not 0 <= queue < len(self._pending):
+            raise LocalError(f"queue {queue}: this driver uses queues 0 to {len(self._pending) - 1}")
         page = self._pool.take(PAGE)
         size = len(request.out) + request.room
         data = self._pool.take(size) if size else 0
@@ -264,7 +266,12 @@ def attached(
     piece: int = 0,
     **options: Any,
 ) -> Iterator[Disk]:
-    """Yield the disk behind a back-end's socket, probed, and let go of it in the end. options: see `FrontEnd`."""
+    """Yield the disk behind a back-end's socket, probed, and let go of it in the end. options: see `FrontEnd`.
+
+    Raises LocalError for less than one queue.
+    """
+    if queues < 1:
+        raise LocalError(f"a disk is driven by 1 queue or more, got {queues}")
     with FrontEnd(queue_sizes=(queue_size,) * queues, features=features, **options) as machine:
         machine.connect(path)
         machine.negotiate()
