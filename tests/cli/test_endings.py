@@ -28,6 +28,13 @@ def started_by(pid):
     return found
 
 
+def by_default():
+    """Let signals do what they do by default: whoever runs the tests may ignore them, as nohup does."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def runs(pid):
     """Whether a process runs; one that nobody has waited for yet does not."""
     try:
@@ -57,8 +64,9 @@ def eventually(condition):
 )
 def test_told_to_end_it_leaves_nothing(words, number, tmp_path):
     environment = os.environ | {"TMPDIR": str(tmp_path)}
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     with subprocess.Popen(
-        [*OUTBOARD, *words], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=tmp_path
+        [*OUTBOARD, *words], env=environment, cwd=tmp_path, preexec_fn=by_default, **streams
     ) as process:
         theirs = eventually(lambda: started_by(process.pid))
         process.send_signal(number)
