@@ -70,7 +70,10 @@ def test_told_to_end_it_leaves_nothing(words, number, tmp_path):
     ) as process:
         theirs = eventually(lambda: started_by(process.pid))
         process.send_signal(number)
-        said = process.communicate(timeout=PATIENCE_S)[1].decode()
+        try:
+            said = process.communicate(timeout=PATIENCE_S)[1].decode()
+        finally:
+            process.kill()
     assert "Traceback" not in said
     assert process.returncode == 128 + number
     assert not [pid for pid in theirs if runs(pid)]
