@@ -9,18 +9,21 @@ import sys
 
 import pytest
 
-from outboard.aio.context import AioContext
-from outboard.aio.epoll import EpollWaiter
+from outboard.aio.iothread import main_context
 from outboard.host.loop import Loop
 from outboard.host.signals import Signals
 
 pytestmark = pytest.mark.alike
 
 
-@pytest.fixture(params=[Loop, lambda: AioContext("main", EpollWaiter())], ids=["loop", "context"])
+@pytest.fixture(params=["loop", "context"])
 def loop(request):
-    with contextlib.closing(request.param()) as made:
-        yield made
+    """A loop of its own, or the context of this thread, which other tests may have used."""
+    if request.param == "context":
+        yield main_context()
+    else:
+        with contextlib.closing(Loop()) as made:
+            yield made
 
 
 def turn(loop):
