@@ -145,8 +145,9 @@ def test_our_back_end_and_a_guest(boot: Boot, shot: Shot) -> None:
     """Stopped and continued as well, for which QEMU hands over a second socket."""
     with process() as backend, tapped(backend.socket) as tap:
         with boot("amd64", tap.socket) as vm:
-            drive(vm, shot)
             console = shot(vm)
+            drive(vm, shot)
+            wait_until(lambda: shot(vm) == console, "the console, which the guest draws when kms has gone", 60)
             vm.qmp.command("stop")
             vm.qmp.command("cont")
             wait_until(lambda: shot(vm) == console, "the console")
