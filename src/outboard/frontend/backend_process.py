@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from outboard.errors import LocalError
-from outboard.frontend.program import END_S, Program
+from outboard.frontend.program import END_S, Program, interrupts_held
 
 SOCKET, FD = "{socket}", "{fd}"
 PAUSE_S = 0.002
@@ -35,7 +35,8 @@ class BackendProcess(Program):
             )
         self.command = list(command)
         self.inherits = FD in uses
-        self._folder = tempfile.TemporaryDirectory(prefix="outboard-")
+        with interrupts_held():
+            self._folder = tempfile.TemporaryDirectory(prefix="outboard-")
         self._path = Path(self._folder.name, "backend.sock")
         self._ours: socket.socket | None = None
         try:
