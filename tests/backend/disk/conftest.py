@@ -2,42 +2,18 @@
 
 import contextlib
 import random
-import tempfile
-from pathlib import Path
 
 import pytest
 
 import outboard.blk
-from outboard import trace
 from outboard.aio.iothread import IOThread
 from outboard.block import edges
 from outboard.block.drivers.memory import Memory
 from outboard.block.node import Node
 from outboard.machine.disk import attached
+from tests.backend.conftest import PATIENCE
 
-PATIENCE = 20.0
-"""Seconds until something that must happen is said not to; never what a test waits for when all is well."""
 SIZE = 1 << 20
-
-
-@pytest.fixture
-def folder():
-    """A folder with a short name: the path of a UNIX socket has at most 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="outboard-") as name:
-        yield Path(name)
-
-
-@pytest.fixture
-def heard():
-    """The events that were traced, as (name, fields)."""
-    events = []
-
-    def hook(event, fields):
-        events.append((event, fields))
-
-    trace.listen(hook)
-    yield events
-    trace.unlisten(hook)
 
 
 @pytest.fixture
