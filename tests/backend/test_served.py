@@ -65,10 +65,10 @@ class Toy:
             raise ProtocolError("SET_CONFIG", "offset 4 at most", str(offset))
         self.told.append((offset, data))
 
-    def memory_changed(self):
+    def wake(self):
         pass
 
-    wake = ask_reset = memory_changed
+    ask_reset = wake
 
     def stop(self, ring):
         return ring.stop()

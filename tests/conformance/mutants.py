@@ -446,7 +446,7 @@ _mutant(
     "ring_reset_refused",
     "SET_FEATURES with a bit that was not offered is refused, which QEMU sends.",
     "control.features.ring_reset",
-    (DEVICE, "if features & virtio.Feature.RING_PACKED:", "if features & ~int(OFFERED):"),
+    (CONTROL, "if features & Feature.RING_PACKED:", "if features & ~device.offered:"),
 )
 _mutant(
     "log_shmfd_offered",

@@ -12,6 +12,7 @@ from outboard.guest.memory import Region
 from outboard.host.events import close_all
 from outboard.host.mapping import map_shared
 from outboard.spec.vhost_user import (
+    F_PROTOCOL_FEATURES,
     MAX_CONFIG,
     MAX_REGIONS,
     U64,
@@ -23,6 +24,7 @@ from outboard.spec.vhost_user import (
     Req,
     VringState,
 )
+from outboard.spec.virtio import Feature
 from outboard.vhost_user.backend import BackendSession, Request
 
 REGION_ALIGN = 16
@@ -44,8 +46,15 @@ def get_features(device: VhostDevice, session: BackendSession, request: Request,
 
 
 def set_features(device: VhostDevice, session: BackendSession, request: Request, payload: U64) -> None:
-    """SET_FEATURES."""
-    device.set_features(payload.value)
+    """SET_FEATURES. Bits that were not offered are tolerated, but packed rings."""
+    features = payload.value
+    if features & Feature.RING_PACKED:
+        raise ProtocolError(request.name, "split rings", f"RING_PACKED in {features:#x}")
+    device.set_features(features)
+    for ring in device.rings:
+        ring.queue.event_idx = bool(features & Feature.EVENT_IDX)
+        if not features & F_PROTOCOL_FEATURES:
+            ring.enabled = True
     device.wake()
 
 
@@ -92,6 +101,13 @@ def _map(request: Request, region: MemoryRegion, fd: int) -> Region:
     return Region(region.guest_addr, region.user_addr, buffer)
 
 
+def _memory_changed(device: VhostDevice) -> None:
+    """Look at all rings anew: their memory may have moved."""
+    for ring in device.rings:
+        ring.dirty = True
+    device.wake()
+
+
 def set_mem_table(device: VhostDevice, session: BackendSession, request: Request, payload: Any) -> None:
     """SET_MEM_TABLE: these regions and no others."""
     count = payload.nregions
@@ -104,7 +120,7 @@ def set_mem_table(device: VhostDevice, session: BackendSession, request: Request
         region = MemoryRegion.unpack_from(request.tail, at * MemoryRegion.sizeof)
         regions.append(_map(request, region, fds.pop(0)))
     device.memory.replace(regions)
-    device.memory_changed()
+    _memory_changed(device)
 
 
 def add_mem_reg(device: VhostDevice, session: BackendSession, request: Request, payload: Any) -> None:
@@ -112,14 +128,14 @@ def add_mem_reg(device: VhostDevice, session: BackendSession, request: Request, 
     if len(device.memory.regions) >= MEM_SLOTS:
         raise ProtocolError(request.name, f"at most {MEM_SLOTS} regions", "one more")
     device.memory.add(_map(request, payload.region, request.frame.fds.pop(0)))
-    device.memory_changed()
+    _memory_changed(device)
 
 
 def rem_mem_reg(device: VhostDevice, session: BackendSession, request: Request, payload: Any) -> None:
     """REM_MEM_REG: one region less."""
     region = payload.region
     device.memory.remove(region.guest_addr, region.memory_size, region.user_addr)
-    device.memory_changed()
+    _memory_changed(device)
 
 
 def set_vring_num(device: VhostDevice, session: BackendSession, request: Request, payload: VringState) -> None:
@@ -196,7 +212,11 @@ def set_config(device: VhostDevice, session: BackendSession, request: Request, p
 
 
 def reset_device(device: VhostDevice, session: BackendSession, request: Request, payload: Any) -> None:
-    """RESET_DEVICE."""
+    """RESET_DEVICE: all rings are stopped and disabled, and the device starts anew."""
+    for ring in device.rings:
+        device.stop(ring)
+        ring.base = 0
+        ring.enabled = False
     device.ask_reset()
 
 

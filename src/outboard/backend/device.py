@@ -11,7 +11,6 @@ from outboard.backend.display_link import DisplayLink
 from outboard.backend.displays import KnownDisplays, Size
 from outboard.backend.rings import Ring
 from outboard.backend.served import Serve
-from outboard.errors import ProtocolError
 from outboard.gpu.command_loop import BROKEN, BUSY, control_loop, cursor_loop
 from outboard.gpu.output import Output
 from outboard.gpu.scanouts import announce
@@ -99,15 +98,9 @@ class Device:
     # Features, memory, life
 
     def set_features(self, features: int) -> None:
-        """SET_FEATURES. Bits that were not offered are tolerated, but packed rings. Raises ProtocolError."""
-        if features & virtio.Feature.RING_PACKED:
-            raise ProtocolError("SET_FEATURES", "split rings", f"RING_PACKED in {features:#x}")
+        """SET_FEATURES: take what is the device's own."""
         self.features = features
         self.gpu.features = features
-        for ring in self.rings:
-            ring.queue.event_idx = bool(features & virtio.Feature.EVENT_IDX)
-            if not features & F_PROTOCOL_FEATURES:
-                ring.enabled = True
 
     def config(self) -> bytes:
         """Return the device's config space."""
@@ -116,18 +109,8 @@ class Device:
     def set_config(self, offset: int, data: bytes) -> None:
         """SET_CONFIG: nothing, the front-end keeps what the guest wrote."""
 
-    def memory_changed(self) -> None:
-        """Look at all rings anew: their memory may have moved."""
-        for ring in self.rings:
-            ring.dirty = True
-        self.wake()
-
     def ask_reset(self) -> None:
-        """RESET_DEVICE: forget everything the guest made, stop its rings and disable them."""
-        for ring in self.rings:
-            self.stop(ring)
-            ring.base = 0
-            ring.enabled = False
+        """RESET_DEVICE: forget everything the guest made."""
         self.suspended = True
         self.reset_asked = True
         self._blank_mirror()

@@ -58,16 +58,13 @@ class VhostDevice(Protocol):
     """To be called when the front-end has truncated the guest's memory: the session ends."""
 
     def set_features(self, features: int) -> None:
-        """SET_FEATURES. Raises ProtocolError for what the device cannot do without."""
+        """SET_FEATURES, before the rings know. Raises ProtocolError for what the device cannot do without."""
 
     def config(self) -> bytes:
         """Return the whole config space."""
 
     def set_config(self, offset: int, data: bytes) -> None:
         """SET_CONFIG, as the front-end sent it. Raises ProtocolError."""
-
-    def memory_changed(self) -> None:
-        """Look at all rings anew: their memory may have moved."""
 
     def wake(self) -> None:
         """Bring up rings that became live, and look at them once, kick or no kick."""
@@ -76,7 +73,7 @@ class VhostDevice(Protocol):
         """GET_VRING_BASE: finish or give back what is in execution, stop the ring; return its next available index."""
 
     def ask_reset(self) -> None:
-        """RESET_DEVICE: forget what the guest made, stop and disable all rings."""
+        """RESET_DEVICE: forget what the guest made; the rings are stopped and disabled."""
 
     def close(self) -> None:
         """Stop everything and give all fds and memory back."""

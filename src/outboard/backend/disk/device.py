@@ -115,14 +115,8 @@ class DiskDevice:
     # Features, config space, memory, life
 
     def set_features(self, features: int) -> None:
-        """SET_FEATURES. Bits that were not offered are tolerated, but packed rings. Raises ProtocolError."""
-        if features & virtio.Feature.RING_PACKED:
-            raise ProtocolError("SET_FEATURES", "split rings", f"RING_PACKED in {features:#x}")
+        """SET_FEATURES: take what is the device's own."""
         self.disk.set_features(features)
-        for ring in self.rings:
-            ring.queue.event_idx = bool(features & virtio.Feature.EVENT_IDX)
-            if not features & F_PROTOCOL_FEATURES:
-                ring.enabled = True
 
     def config(self) -> bytes:
         """Return the config space."""
@@ -149,18 +143,8 @@ class DiskDevice:
         """Tell the front-end that there is another config space; false when it does not listen."""
         return self._channel is not None and self._channel.config_changed()
 
-    def memory_changed(self) -> None:
-        """Look at all rings anew: their memory may have moved. What is in flight ends where it began."""
-        for ring in self.rings:
-            ring.dirty = True
-        self.wake()
-
     def ask_reset(self) -> None:
-        """RESET_DEVICE: stop and disable all rings; the driver starts anew."""
-        for ring in self.rings:
-            self.stop(ring)
-            ring.base = 0
-            ring.enabled = False
+        """RESET_DEVICE: the driver starts anew."""
         self.regions = []
         self.disk.reset()
 
