@@ -8,13 +8,13 @@ with outboard.gpu.serve("gpu.sock") as gpu:
 
 import os
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any, Self
 
 from outboard.aio.context import AioContext
 from outboard.aio.iothread import IOThread
 from outboard.backend.device import Device, Options
 from outboard.backend.displays import Size
+from outboard.backend.holder import Service
 from outboard.backend.places import InContext, OwnThread, Place
 from outboard.backend.server import Server
 from outboard.errors import LocalError
@@ -23,7 +23,7 @@ from outboard.spec.virtio_gpu import MAX_SCANOUTS
 from outboard.viewers.live import LiveScreen, LiveScreens
 
 
-class GpuService:
+class GpuService(Service):
     """A served back-end; use it in a `with` statement. `screens` has one LiveScreen for every possible output.
 
     place: who runs it; owned. All methods are safe from any thread.
@@ -38,22 +38,18 @@ class GpuService:
         *,
         once: bool,
     ) -> None:
+        super().__init__()
         self._mirror = LiveScreens(len(options.sizes) or MAX_SCANOUTS)
         self._place = place
         self._server = Server(
             place.handlers, lambda loop: Device(loop, options, self._mirror), once=once, done=place.end
         )
-        self._failure: BaseException | None = None
-        self._closed = False
         place.on_ended = self._ended
         place.handlers.on_bug = self._bug
         self._mirror.begin()
         try:
             with place.alone():
-                if path is not None:
-                    self._server.listen(path)
-                else:
-                    self._server.adopt(-1 if fd is None else fd)
+                self._listen(path, fd)
         except LocalError:
             place.close()
             raise
@@ -62,16 +58,6 @@ class GpuService:
     def screens(self) -> list[LiveScreen]:
         """The screens, by scanout_id."""
         return self._mirror.live
-
-    @property
-    def connected(self) -> bool:
-        """Whether a front-end is connected now."""
-        return self._server.session is not None
-
-    @property
-    def sessions(self) -> int:
-        """How many front-ends have connected so far."""
-        return self._server.sessions
 
     @property
     def context(self) -> AioContext | None:
@@ -87,11 +73,6 @@ class GpuService:
         """
         self._place.move(ctx)
 
-    def _bug(self, error: Exception) -> None:
-        """Keep a bug of ours for whoever leaves the `with` block; the front-end is dropped, the service goes on."""
-        self._failure = self._failure or error
-        self._server.drop(error)
-
     def _ended(self, failure: BaseException | None) -> None:
         if failure is not None:
             self._failure = failure
@@ -101,13 +82,6 @@ class GpuService:
     def __enter__(self) -> Self:
         self._place.start()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-        if self._failure is not None and value is None:
-            raise self._failure
 
     def wait_ended(self, timeout: float) -> bool:
         """Wait until the back-end has ended by itself, with `once`; false when it has not after `timeout` seconds."""

@@ -7,14 +7,14 @@ with outboard.blk.serve("disk.sock", image="disk.img") as disk:
 import os
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from outboard.aio.context import AioContext
 from outboard.aio.deserted import served_again
 from outboard.aio.iothread import IOThread, served_context
 from outboard.backend.disk.drive import Drive
 from outboard.backend.disk.image import open_image
+from outboard.backend.holder import Service
 from outboard.backend.server import Server
 from outboard.blk.disk import Options
 from outboard.block import edges
@@ -23,7 +23,7 @@ from outboard.block.node import Node
 from outboard.errors import LocalError
 
 
-class DiskService:
+class DiskService(Service):
     """A disk that is served; use it in a `with` statement. Made, moved and closed in the main thread.
 
     backend: the BlockBackend of the image. iothread, owned: a thread and a graph that end with the service. on_ended:
@@ -40,34 +40,20 @@ class DiskService:
         iothread: IOThread | None = None,
         owned: Node | None = None,
     ) -> None:
+        super().__init__()
         self.drive = drive
         self.backend = drive.backend
         self.on_ended: Callable[[], object] = lambda: None
         self._iothread = iothread
         self._owned = owned
         self._ended = threading.Event()
-        self._failure: BaseException | None = None
-        self._closed = False
         self._server = Server(drive.home, lambda _: drive.make_device(), once=once, done=self._done)
         drive.home.on_bug = self._bug
         try:
-            if path is not None:
-                self._server.listen(path)
-            else:
-                self._server.adopt(-1 if fd is None else fd)
+            self._listen(path, fd)
         except BaseException:
             self._free()
             raise
-
-    @property
-    def connected(self) -> bool:
-        """Whether a front-end is connected now."""
-        return self._server.session is not None
-
-    @property
-    def sessions(self) -> int:
-        """How many front-ends have connected so far."""
-        return self._server.sessions
 
     @property
     def context(self) -> AioContext:
@@ -108,11 +94,6 @@ class DiskService:
         self._ended.set()
         self.on_ended()
 
-    def _bug(self, error: Exception) -> None:
-        """Keep a bug of ours for whoever leaves the `with` block; the front-end is dropped, the service goes on."""
-        self._failure = self._failure or error
-        self._server.drop(error)
-
     def close(self) -> None:
         """Stop serving, after what is in flight; free everything. Safe to call twice.
 
@@ -133,16 +114,6 @@ class DiskService:
         self.backend.close()
         if self._owned is not None:
             edges.close(self._owned)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-        if self._failure is not None and value is None:
-            raise self._failure
 
 
 def serve(
