@@ -7,6 +7,7 @@ import tempfile
 
 import pytest
 
+from outboard.guest.memory import GuestMemory, Region
 from outboard.host.transfers import Transfers
 from outboard.host.vectored import DSYNC, NOWAIT
 
@@ -23,6 +24,13 @@ def file():
         yield made.fileno(), data
 
 
+def places(memory):
+    """Return where `memory` lies, as the only region of a guest."""
+    guest = GuestMemory()
+    guest.add(Region(0, 0, memory))
+    return guest.hosts
+
+
 def errors(table):
     return [table.error(row) for row in range(table.count)]
 
@@ -34,12 +42,12 @@ def test_rows_read_and_write_what_they_point_to(file):
     table.add()
     table.aim(False, 4096)
     for start, length in ((0, 512), (8192, 3584)):
-        table.point(memory, start, length)
+        table.point(places(memory), 0, start, length)
     table.add()
     table.add()
     table.aim(True, 100)
     memory[40000:40010] = b"0123456789"
-    table.point(memory, 40000, 10)
+    table.point(places(memory), 0, 40000, 10)
     table.run(fd, 0, 3, 0, 0)
     assert errors(table) == [0, 0, 0]
     assert memory[:512] == data[4096:4608]
@@ -54,7 +62,7 @@ def test_a_file_that_ends_too_early_is_said_so(file):
     for offset in (SIZE - 512, SIZE + 4096):
         table.add()
         table.aim(False, offset)
-        table.point(memory, 4096 * (table.count - 1), 4096)
+        table.point(places(memory), 0, 4096 * (table.count - 1), 4096)
     table.run(fd, 0, 2, 0, 0)
     assert errors(table) == [errno.ENODATA, errno.ENODATA]
     assert memory[:512] == data[-512:]
@@ -69,7 +77,7 @@ def test_what_was_stopped_goes_on_where_it_stood(file):
     table.add()
     table.aim(False, 0)
     for at in range(0, 4096, 600):
-        table.point(memory, at, min(600, 4096 - at))
+        table.point(places(memory), 0, at, min(600, 4096 - at))
     table.run(fd, 0, 1, 0, 0)
     assert errors(table) == [errno.ENODATA]
     assert memory[:1000] == data[:1000]
@@ -88,7 +96,7 @@ def test_more_pieces_than_one_call_takes(file):
         table.add()
         table.aim(write, 3)
         for at in range(1300):
-            table.point(memory, 2 * at, 1)
+            table.point(places(memory), 0, 2 * at, 1)
     table.run(fd, 0, 1, 0, 0)
     assert bytes(memory[0:2600:2]) == data[3:1303]
     memory[:2600] = b"z" * 2600
@@ -104,7 +112,7 @@ def test_errors_are_the_row_s_own(file):
     for offset in (0, (1 << 63) - 1, 4096):
         table.add()
         table.aim(False, offset)
-        table.point(memory, 4096 if offset else 0, 1024)
+        table.point(places(memory), 0, 4096 if offset else 0, 1024)
     table.run(fd, 0, 3, 0, 0)
     assert errors(table)[::2] == [0, 0]
     assert errors(table)[1] in (errno.EINVAL, errno.EOVERFLOW)
@@ -112,7 +120,7 @@ def test_errors_are_the_row_s_own(file):
     table.clear()
     table.add()
     table.aim(True, 0)
-    table.point(memory, 0, 512)
+    table.point(places(memory), 0, 0, 512)
     reading = os.open(f"/proc/self/fd/{fd}", os.O_RDONLY)
     table.run(reading, 0, 1, 0, 0)
     os.close(reading)
@@ -129,7 +137,7 @@ def test_what_would_block_is_left_or_done(file):
     for at in range(16):
         table.add()
         table.aim(False, 65536 * at)
-        table.point(memory, 65536 * at, 65536)
+        table.point(places(memory), 0, 65536 * at, 65536)
     table.run(fd, 0, 16, NOWAIT, NOWAIT)
     assert set(errors(table)) <= {0, errno.EAGAIN, errno.EOPNOTSUPP}
     table.run(fd, 0, 16, 0, 0)
@@ -143,7 +151,7 @@ def test_a_write_may_wait_for_the_medium(file):
     table.add()
     table.aim(True, 512)
     memory = memoryview(bytearray(b"y" * 512))
-    table.point(memory, 0, 512)
+    table.point(places(memory), 0, 0, 512)
     table.run(fd, 0, 1, 0, DSYNC)
     assert errors(table) == [0]
     assert os.pread(fd, 512, 512) == b"y" * 512
@@ -158,7 +166,7 @@ def test_a_row_can_go_on_in_a_table_of_its_own(file):
         table.add()
         table.aim(False, 512 * at)
         for piece in range(2):
-            table.point(memory, 1024 * at + 300 * piece, 256)
+            table.point(places(memory), 0, 1024 * at + 300 * piece, 256)
     table.run(fd, 0, 2, 0, 0)
     assert errors(table)[:2] == [0, errno.ENODATA]
     os.pwrite(fd, data[700:], 700)
@@ -181,7 +189,7 @@ def test_rows_outside_of_the_run_are_left_alone(file):
     for at in range(3):
         table.add()
         table.aim(False, 512 * at)
-        table.point(memory, 1024 * at, 512)
+        table.point(places(memory), 0, 1024 * at, 512)
     table.run(fd, 1, 2, 0, 0)
     assert memory[1024:1536] == data[512:1024]
     assert not any(memory[:1024])
@@ -194,7 +202,7 @@ def test_a_full_device_is_an_error():
     table.add()
     table.aim(True, 0)
     memory = memoryview(bytearray(512))
-    table.point(memory, 0, 512)
+    table.point(places(memory), 0, 0, 512)
     table.run(fd, 0, 1, 0, 0)
     os.close(fd)
     assert errors(table) == [errno.ENOSPC]

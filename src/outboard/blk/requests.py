@@ -41,11 +41,15 @@ def judge(disk: Disk, type_: int, sector: int, readable: int, writable: int) -> 
 
     readable: bytes behind the header; writable: bytes in front of the status.
     """
-    if type_ == _IN:
-        return judge_range(disk, sector, writable)
-    if type_ == _OUT:
-        return _IOERR if disk.read_only else judge_range(disk, sector, readable)
+    if type_ == _IN or type_ == _OUT:
+        write = type_ == _OUT
+        return judge_transfer(disk, write, sector, readable if write else writable)
     return judge_other(disk, REQUESTS.get(type_))
+
+
+def judge_transfer(disk: Disk, write: bool, sector: int, length: int) -> int:
+    """Say whether `length` bytes from `sector` on can be read or written."""
+    return _IOERR if write and disk.read_only else judge_range(disk, sector, length)
 
 
 def judge_range(disk: Disk, sector: int, length: int) -> int:

@@ -6,12 +6,16 @@ Modelled: several regions with holes, lookups by guest-physical and by front-end
 regions. Not modelled: an IOMMU, dirty page logs.
 """
 
+from array import array
+
+import outboard.guest.places as places
 import outboard.guest.words as words
 from outboard.errors import ProtocolError
 
 ADDRESS_END = 1 << 64
 PAGE_SIZE = 1 << 12
 _PAGE_SHIFT, _PAGE_MASK, _PAGE_SIZE = 12, PAGE_SIZE - 1, PAGE_SIZE
+_MASK64 = ADDRESS_END - 1
 
 
 class Region:
@@ -42,12 +46,16 @@ class Region:
 
 
 class GuestMemory:
-    """The regions that a guest has now. `generation` rises with every change, so that translations can be cached."""
+    """The regions that a guest has now. `generation` rises with every change, so that translations can be cached.
+
+    What `row`, `holds` and `fetch` need of the regions is in columns too, so that, compiled, they do without the
+    interpreter's lock. hosts: where the regions lie, for `outboard.guest.places`; good until the next change.
+    """
 
     def __init__(self) -> None:
         self.regions: list[Region] = []
         self.generation = 0
-        self.last: Region | None = None
+        self._changed()
 
     def add(self, region: Region) -> None:
         """Add a region. Raises ProtocolError when it is empty, wraps, or overlaps another; nothing is added then."""
@@ -88,7 +96,11 @@ class GuestMemory:
 
     def _changed(self) -> None:
         self.generation += 1
-        self.last = None
+        self.last: Region | None = None
+        self._last_row = 0
+        self._starts = memoryview(array("Q", [region.guest_addr for region in self.regions] or [0]))
+        self._sizes = memoryview(array("Q", [region.size for region in self.regions] or [0]))
+        self.hosts = places.table([region.buffer for region in self.regions])
 
     def find(self, guest_addr: int) -> Region | None:
         """Return the region that holds the byte at `guest_addr`, or None."""
@@ -100,6 +112,56 @@ class GuestMemory:
                 self.last = region
                 return region
         return None
+
+    def row(self, guest_addr: int) -> int:
+        """Return the place in `regions` of the one that holds the byte at `guest_addr`, or -1."""
+        at = self._last_row
+        if self._starts[at] <= guest_addr and guest_addr - self._starts[at] < self._sizes[at]:
+            return at
+        for at in range(len(self._starts)):
+            if self._starts[at] <= guest_addr and guest_addr - self._starts[at] < self._sizes[at]:
+                self._last_row = at
+                return at
+        return -1
+
+    def offset(self, row: int, guest_addr: int) -> int:
+        """Return how far into a region an address of it is."""
+        return guest_addr - self._starts[row]
+
+    def room(self, row: int, offset: int) -> int:
+        """Return how many bytes of a region there are from `offset` on."""
+        return self._sizes[row] - offset
+
+    def holds(self, guest_addr: int, length: int) -> bool:
+        """Whether all of a guest range, which is not empty, is memory."""
+        if (guest_addr + length - 1) & _MASK64 < guest_addr:
+            return False
+        while length:
+            row = self.row(guest_addr)
+            if row < 0:
+                return False
+            step = min(length, self.room(row, self.offset(row, guest_addr)))
+            guest_addr = (guest_addr + step) & _MASK64
+            length -= step
+        return True
+
+    def fetch(self, guest_addr: int, into: memoryview, length: int) -> bool:
+        """Copy a guest range that is not empty to the front of `into`, which has room for it.
+
+        False when a part is not memory; what is in front of that part may have been copied then.
+        """
+        if (guest_addr + length - 1) & _MASK64 < guest_addr:
+            return False
+        done = 0
+        while done < length:
+            row = self.row(guest_addr + done)
+            if row < 0:
+                return False
+            offset = self.offset(row, guest_addr + done)
+            step = min(length - done, self.room(row, offset))
+            places.fetch(self.hosts, row, offset, into, done, step)
+            done += step
+        return True
 
     def extents(self, guest_addr: int, length: int) -> list[tuple[Region, int, int]] | None:
         """Return (region, offset, bytes) pieces that make up a guest range, or None when a part is not memory."""

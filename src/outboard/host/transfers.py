@@ -33,8 +33,7 @@ class Transfers:
         self.first = _column("I", rows)
         self.pieces = _column("I", rows)
         self.errors = _column("i", rows)
-        self.vectors = _column("Q", 2 * pieces)
-        self.views: list[memoryview | None] = [None] * pieces
+        self.table = vectored.table(pieces)
 
     def clear(self) -> None:
         """Forget all rows."""
@@ -58,10 +57,13 @@ class Transfers:
         self.writes[row] = write
         self.offsets[row] = offset
 
-    def point(self, memory: memoryview, start: int, length: int) -> None:
-        """Add a piece to the row begun last: `length` bytes of `memory`, inside it and not empty."""
+    def point(self, places: list[memoryview], place: int, start: int, length: int) -> None:
+        """Add a piece to the row begun last: `length` bytes from `start` on of a row of `GuestMemory.hosts`.
+
+        They are inside it and not none.
+        """
         row = self.count - 1
-        vectored.point(self.vectors, self.views, self.used, memory, start, length)
+        vectored.point(self.table, self.used, places, place, start, length)
         self.used += 1
         self.pieces[row] += 1
         self.left[row] += length
@@ -75,9 +77,7 @@ class Transfers:
         one.used = one.pieces[0] = pieces
         one.left[0] = self.left[row]
         for at in range(pieces):
-            one.vectors[2 * at] = self.vectors[2 * (first + at)]
-            one.vectors[2 * at + 1] = self.vectors[2 * (first + at) + 1]
-            one.views[at] = self.views[first + at]
+            vectored.move(one.table, at, self.table, first + at)
         self.left[row] = self.pieces[row] = 0
 
     def error(self, row: int) -> int:
@@ -85,7 +85,10 @@ class Transfers:
         return self.errors[row]
 
     def run(self, fd: int, row: int, end: int, read_flags: int, write_flags: int) -> None:
-        """Carry rows `row` to `end - 1` out, or what is left of them. Flags: those of preadv2, NOWAIT and DSYNC."""
+        """Carry rows `row` to `end - 1` out, or what is left of them. Flags: those of preadv2, NOWAIT and DSYNC.
+
+        Others wait for the interpreter's lock as long as the caller holds it.
+        """
         vectored.transfer(
             fd,
             self.writes,
@@ -94,8 +97,7 @@ class Transfers:
             self.first,
             self.pieces,
             self.errors,
-            self.vectors,
-            self.views,
+            self.table,
             row,
             end,
             read_flags,

@@ -53,18 +53,31 @@ cdef extern from *:
     int outboard_transfer_row(int, int, unsigned long long *, unsigned long long *, unsigned int *, unsigned int *,
                               void *, int) noexcept nogil
 
-cdef inline void point(unsigned long long[::1] vectors, list views, size_t at, unsigned char[::1] memory, size_t start,
-                       size_t length) noexcept:
+cdef inline object table(Py_ssize_t pieces):
+    return memoryview(bytearray(16 * pieces)).cast("Q")
+
+cdef inline void point(unsigned long long[::1] table, size_t at, const unsigned long long[::1] places, size_t row,
+                       unsigned long long start, unsigned long long length) noexcept nogil:
     with cython.boundscheck(False), cython.wraparound(False):
-        vectors[2 * at] = <unsigned long long><size_t>&memory[start]
-        vectors[2 * at + 1] = length
+        table[2 * at] = places[row] + start
+        table[2 * at + 1] = length
+
+cdef inline void move(unsigned long long[::1] into, size_t at, const unsigned long long[::1] table,
+                      size_t piece) noexcept nogil:
+    with cython.boundscheck(False), cython.wraparound(False):
+        into[2 * at] = table[2 * piece]
+        into[2 * at + 1] = table[2 * piece + 1]
+
+cdef inline void set_byte(const unsigned long long[::1] table, size_t at, unsigned char value) noexcept nogil:
+    with cython.boundscheck(False), cython.wraparound(False):
+        (<unsigned char *><size_t>table[2 * at])[0] = value
 
 cdef inline void transfer(int fd, const unsigned char[::1] writes, unsigned long long[::1] offsets,
                           unsigned long long[::1] left, unsigned int[::1] first, unsigned int[::1] pieces,
-                          int[::1] errors, unsigned long long[::1] vectors, list views, Py_ssize_t row, Py_ssize_t end,
-                          int read_flags, int write_flags) noexcept:
+                          int[::1] errors, unsigned long long[::1] table, Py_ssize_t row, Py_ssize_t end,
+                          int read_flags, int write_flags) noexcept nogil:
     cdef Py_ssize_t at
-    with nogil, cython.boundscheck(False), cython.wraparound(False):
+    with cython.boundscheck(False), cython.wraparound(False):
         for at in range(row, end):
             errors[at] = outboard_transfer_row(fd, writes[at], &offsets[at], &left[at], &first[at], &pieces[at],
-                                               &vectors[0], write_flags if writes[at] else read_flags)
+                                               &table[0], write_flags if writes[at] else read_flags)

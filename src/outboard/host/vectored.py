@@ -1,6 +1,7 @@
 """preadv and pwritev of many transfers in one go. Plain form; `vectored.pxd` holds the compiled one.
 
-The compiled form lets go of the interpreter's lock once for all of them.
+The compiled form does not need the interpreter's lock. A table of pieces is a list of views here; compiled, it is a
+column of addresses and lengths, and nothing in it keeps the memory alive.
 
 Callers check bounds: the compiled form does not. A transfer is one row of all columns: whether it writes, its offset in
 the file, the bytes left, its first piece of memory, the pieces left. Each row goes on where it stands, so that one that
@@ -16,12 +17,29 @@ PIECES_MAX = 1024
 """Pieces of one system call, IOV_MAX."""
 
 
-def point(
-    vectors: memoryview, views: list[memoryview | None], at: int, memory: memoryview, start: int, length: int
-) -> None:
-    """Let piece `at` be `length` bytes of memory. Here it is a view; compiled, it is an address, and nothing else keeps
-    the memory alive."""
-    views[at] = memory[start : start + length]
+Pieces = list[memoryview | None]
+
+
+def table(pieces: int) -> Pieces:
+    """Return a table with room for some pieces of memory."""
+    return [None] * pieces
+
+
+def point(table: Pieces, at: int, places: list[memoryview], row: int, start: int, length: int) -> None:
+    """Let piece `at` be `length` bytes from byte `start` of a row of places on (`outboard.guest.places`)."""
+    table[at] = places[row][start : start + length]
+
+
+def move(into: Pieces, at: int, table: Pieces, piece: int) -> None:
+    """Let piece `at` of a table be what a piece of another is."""
+    into[at] = table[piece]
+
+
+def set_byte(table: Pieces, at: int, value: int) -> None:
+    """Write the first byte of a piece."""
+    piece = table[at]
+    assert piece is not None
+    piece[0] = value
 
 
 def transfer(
@@ -32,8 +50,7 @@ def transfer(
     first: memoryview,
     pieces: memoryview,
     errors: memoryview,
-    vectors: memoryview,
-    views: list[memoryview | None],
+    table: Pieces,
     row: int,
     end: int,
     read_flags: int,
@@ -48,7 +65,7 @@ def transfer(
         errors[at] = 0
         while left[at] and not errors[at]:
             last = first[at] + min(pieces[at], PIECES_MAX)
-            buffers = [view for view in views[first[at] : last] if view is not None]
+            buffers = [view for view in table[first[at] : last] if view is not None]
             try:
                 if writes[at]:
                     count = os.pwritev(fd, buffers, offsets[at], write_flags)
@@ -59,7 +76,7 @@ def transfer(
                 break
             if not count:
                 errors[at] = errno.ENODATA
-            _advance(offsets, left, first, pieces, views, at, count)
+            _advance(offsets, left, first, pieces, table, at, count)
 
 
 def _advance(
@@ -67,7 +84,7 @@ def _advance(
     left: memoryview,
     first: memoryview,
     pieces: memoryview,
-    views: list[memoryview | None],
+    table: Pieces,
     at: int,
     count: int,
 ) -> None:
@@ -75,10 +92,10 @@ def _advance(
     offsets[at] += count
     left[at] -= count
     while count:
-        view = views[first[at]]
+        view = table[first[at]]
         assert view is not None
         if count < len(view):
-            views[first[at]] = view[count:]
+            table[first[at]] = view[count:]
             return
         count -= len(view)
         first[at] += 1

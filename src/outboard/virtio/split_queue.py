@@ -5,6 +5,9 @@ Source: VIRTIO-1.2 2.7 (split virtqueues), 2.7.5.3 (indirect descriptors), 2.7.7
 The driver is hostile: every index, length and address is checked, each descriptor is read once into a private copy and
 judged there. A ring that breaks the rules is `broken` until it is set up anew; it is never an exception.
 Rings are little-endian and the host must be too.
+
+Compiled, the methods `take`, `fetch` and `give` do not need the interpreter's lock; `pop`, `read` and `add_used` are
+the same for everybody.
 """
 
 import sys
@@ -12,6 +15,7 @@ from array import array
 
 import outboard.guest.atomics as atomics
 import outboard.guest.copies as copies
+import outboard.guest.places as places
 from outboard.errors import LocalError
 from outboard.guest.memory import GuestMemory, Region
 from outboard.spec.virtio import AVAIL_NO_INTERRUPT, Desc, DescFlag, avail_size, used_size
@@ -24,6 +28,26 @@ BROKEN = -2
 MAX_SEGMENTS = 2048
 """Pieces of guest memory in one chain, at most."""
 
+SOUND, TOLD, AHEAD, HEAD, NESTED, NEXT_OUT, LOOP, TABLE_LENGTH, TABLE_OUT, ORDER, DATA_OUT, NO_STATUS, CROWDED = range(
+    13
+)
+"""What is wrong with a ring, two numbers to it."""
+WORDS = {
+    AHEAD: "avail idx is {} ahead in a ring of {}",
+    HEAD: "head {} in a ring of {}",
+    NESTED: "indirect descriptor inside an indirect table, or with NEXT",
+    NEXT_OUT: "next {} in a table of {}",
+    LOOP: "chain of more than {} descriptors, a loop",
+    TABLE_LENGTH: "indirect table of {} bytes",
+    TABLE_OUT: "indirect table at {:#x} is not in memory",
+    ORDER: "readable descriptor behind a writable one",
+    DATA_OUT: "descriptor at {:#x}, {} bytes: not in memory, or a chain in too many pieces",
+    NO_STATUS: "chain {}: a request without a byte for its status",
+    CROWDED: "more than {} chains in flight",
+}
+
+_NONE, _BROKEN, _MAX_SEGMENTS = NONE, BROKEN, MAX_SEGMENTS
+_MASK64 = 0xFFFF_FFFF_FFFF_FFFF
 NEXT = int(DescFlag.NEXT)
 WRITE = int(DescFlag.WRITE)
 INDIRECT = int(DescFlag.INDIRECT)
@@ -41,15 +65,19 @@ class SplitQueue:
         self.memory = memory
         self.size = 0
         self.event_idx = False
-        self.broken = "not set up"
+        self.fault = TOLD
+        self._told = "not set up"
+        self._number = self._limit = 0
         self.last_avail = 0
         self.used_idx = 0
         self.published = 0
         self.interrupt_next = True
-        self.desc_region: Region | None = None
-        self.seg_regions: list[Region | None] = [None] * MAX_SEGMENTS
-        self.seg_offset = memoryview(array("Q", bytes(8 * MAX_SEGMENTS)))
-        self.seg_length = memoryview(array("Q", bytes(8 * MAX_SEGMENTS)))
+        self.desc = memoryview(bytearray(DESC_SIZE))
+        self.generation = 0
+        self.seg_addr = memoryview(array("Q", bytes(8 * _MAX_SEGMENTS)))
+        self.seg_rows = memoryview(array("I", bytes(4 * _MAX_SEGMENTS)))
+        self.seg_offset = memoryview(array("Q", bytes(8 * _MAX_SEGMENTS)))
+        self.seg_length = memoryview(array("Q", bytes(8 * _MAX_SEGMENTS)))
         self.segments = 0
         self.readable = 0
         self.readable_bytes = 0
@@ -75,21 +103,20 @@ class SplitQueue:
                 return False
             views.append(view)
         self.size = size
-        self.desc_region = Region(0, 0, views[0])
+        self.desc = views[0]
         self.avail16 = views[1].cast("H")
         self.used16 = views[2].cast("H")
         self.used32 = views[2][: used_size(size) & ~3].cast("I")
-        self.broken = ""
+        self.fault = SOUND
         return True
 
     def let_go(self) -> None:
         """Hold no guest memory any more; the queue is not set up."""
         self.fail("not set up")
-        nothing = memoryview(bytearray(4))
+        nothing = memoryview(bytearray(DESC_SIZE))
         self.avail16 = self.used16 = nothing.cast("H")
         self.used32 = nothing.cast("I")
-        self.desc_region = None
-        self.seg_regions = [None] * MAX_SEGMENTS
+        self.desc = nothing
 
     def start(self, last_avail: int) -> None:
         """Begin at this available index; the used index comes from the ring, as the driver left it."""
@@ -97,50 +124,75 @@ class SplitQueue:
         self.used_idx = self.published = self.used16[1]
         self.interrupt_next = True
 
+    @property
+    def broken(self) -> str:
+        """Why the ring is broken; empty while it is not."""
+        if self.fault in (SOUND, TOLD):
+            return self._told if self.fault else ""
+        return WORDS[self.fault].format(self._number, self._limit)
+
     def fail(self, why: str) -> int:
         """Mark the ring broken; return BROKEN."""
-        self.broken = why
-        return BROKEN
+        self._told = why
+        return self.blame(TOLD, 0, 0)
+
+    def blame(self, fault: int, number: int, limit: int) -> int:
+        """Mark the ring broken, for one of the reasons of `WORDS`; return BROKEN."""
+        self.fault = fault
+        self._number = number
+        self._limit = limit
+        return _BROKEN
 
     def pop(self) -> int:
         """Take the next chain and return its head index, or NONE, or BROKEN."""
-        if self.broken:
-            return BROKEN
+        return self.take()
+
+    def take(self) -> int:
+        """See `pop`."""
+        if self.fault:
+            return _BROKEN
         pending = (atomics.load_acquire(self.avail16, 1) - self.last_avail) & 0xFFFF
         if pending == 0:
-            return NONE
+            return _NONE
         if pending > self.size:
-            return self.fail(f"avail idx is {pending} ahead in a ring of {self.size}")
+            return self.blame(AHEAD, pending, self.size)
         head = self.avail16[2 + (self.last_avail & (self.size - 1))]
         if head >= self.size:
-            return self.fail(f"head {head} in a ring of {self.size}")
+            return self.blame(HEAD, head, self.size)
         self.last_avail = (self.last_avail + 1) & 0xFFFF
-        self.segments = self.readable = 0
-        self.readable_bytes = self.writable_bytes = 0
-        return head if self._walk(head) else BROKEN
+        return head if self.gather(head) else _BROKEN
 
     def rewind(self) -> None:
         """Give the chain popped last back unanswered; the next `pop` returns it again."""
         self.last_avail = (self.last_avail - 1) & 0xFFFF
 
-    def _walk(self, head: int) -> bool:
+    def gather(self, head: int) -> bool:
         """Collect the segments of a chain; false when it is malformed."""
-        table = self.desc_region
+        self.generation = self.memory.generation
+        self.segments = self.readable = 0
+        self.readable_bytes = self.writable_bytes = 0
+        return self._walk(head)
+
+    def _walk(self, head: int) -> bool:
         limit = self.size
         index = head
+        table = 0
+        indirect = False
         seen = 0
         while seen < limit:
             seen += 1
-            copies.copy(self.descriptor, 0, table.bytes, index * DESC_SIZE, DESC_SIZE)  # type: ignore[union-attr]
+            if not self._load(indirect, table, index):
+                return False
             flags = self.descriptor16[6]
             if flags & INDIRECT:
-                if table is not self.desc_region or flags & NEXT:
-                    self.fail("indirect descriptor inside an indirect table, or with NEXT")
+                table = self.descriptor64[0]
+                if indirect or flags & NEXT:
+                    self.blame(NESTED, 0, 0)
                     return False
-                table = self._indirect(self.descriptor64[0], self.descriptor32[2])
-                if table is None:
+                if not self._is_table(table, self.descriptor32[2]):
                     return False
-                limit = int(table.size // DESC_SIZE)
+                limit = int(self.descriptor32[2] // DESC_SIZE)
+                indirect = True
                 index = 0
                 seen = 0
                 continue
@@ -150,50 +202,55 @@ class SplitQueue:
                 return True
             index = self.descriptor16[7]
             if index >= limit:
-                self.fail(f"next {index} in a table of {limit}")
+                self.blame(NEXT_OUT, index, limit)
                 return False
-        self.fail(f"chain of more than {limit} descriptors, a loop")
+        self.blame(LOOP, limit, 0)
         return False
 
-    def _indirect(self, addr: int, length: int) -> Region | None:
-        """Return an indirect table as a region of its own, or None when it is malformed."""
-        if length == 0 or length % DESC_SIZE or length > DESC_SIZE * MAX_SEGMENTS:
-            self.fail(f"indirect table of {length} bytes")
-            return None
-        region = self.memory.find(addr)
-        if region is not None and length <= region.size - (addr - region.guest_addr):
-            offset = addr - region.guest_addr
-            return Region(0, 0, region.buffer[offset : offset + length])
-        data = self.memory.read(addr, length)
-        if data is None:
-            self.fail(f"indirect table at {addr:#x} is not in memory")
-            return None
-        return Region(0, 0, memoryview(bytearray(data)))
+    def _load(self, indirect: bool, table: int, index: int) -> bool:
+        """Copy a descriptor of the ring's table, or of an indirect one, to where it is judged."""
+        if not indirect:
+            copies.copy(self.descriptor, 0, self.desc, index * DESC_SIZE, DESC_SIZE)
+        elif not self.memory.fetch(table + index * DESC_SIZE, self.descriptor, DESC_SIZE):
+            self.blame(TABLE_OUT, table, 0)
+            return False
+        return True
+
+    def _is_table(self, addr: int, length: int) -> bool:
+        """Whether an indirect table is well-formed and in memory."""
+        if length == 0 or length % DESC_SIZE or length > DESC_SIZE * _MAX_SEGMENTS:
+            self.blame(TABLE_LENGTH, length, 0)
+            return False
+        if not self.memory.holds(addr, length):
+            self.blame(TABLE_OUT, addr, 0)
+            return False
+        return True
 
     def _collect(self, addr: int, length: int, write: int) -> bool:
         """Add one descriptor's memory to the segments, split where regions meet."""
         if not write:
             if self.segments > self.readable:
-                self.fail("readable descriptor behind a writable one")
+                self.blame(ORDER, 0, 0)
                 return False
             self.readable_bytes += length
         else:
             self.writable_bytes += length
-        wraps = length and (addr + length - 1) & 0xFFFFFFFFFFFFFFFF < addr
+        wraps = length and (addr + length - 1) & _MASK64 < addr
         while length:
-            region = self.memory.find(addr)
-            if region is None or wraps or self.segments == len(self.seg_offset):
-                self.fail(f"descriptor at {addr:#x}, {length} bytes: not in memory, or a chain in too many pieces")
+            row = -1 if wraps else self.memory.row(addr)
+            if row < 0 or self.segments == _MAX_SEGMENTS:
+                self.blame(DATA_OUT, addr, length)
                 return False
-            offset = addr - region.guest_addr
-            step = min(length, region.size - offset)
-            self.seg_regions[self.segments] = region
+            offset = self.memory.offset(row, addr)
+            step = min(length, self.memory.room(row, offset))
+            self.seg_addr[self.segments] = addr
+            self.seg_rows[self.segments] = row
             self.seg_offset[self.segments] = offset
             self.seg_length[self.segments] = step
             self.segments += 1
             if not write:
                 self.readable = self.segments
-            addr = (addr + step) & 0xFFFFFFFFFFFFFFFF
+            addr = (addr + step) & _MASK64
             length -= step
         return True
 
@@ -202,6 +259,24 @@ class SplitQueue:
 
         Return how many there were. `into` is at least `length` long.
         """
+        self._find_again()
+        return self.fetch(start, into, length)
+
+    def _find_again(self) -> None:
+        """Find the chain's segments where they are now, when memory has changed since `pop`; what is gone is empty."""
+        if self.generation == self.memory.generation:
+            return
+        self.generation = self.memory.generation
+        for at in range(self.segments):
+            row = self.memory.row(self.seg_addr[at])
+            offset = self.memory.offset(row, self.seg_addr[at]) if row >= 0 else 0
+            if row < 0 or self.memory.room(row, offset) < self.seg_length[at]:
+                row = offset = self.seg_length[at] = 0
+            self.seg_rows[at] = row
+            self.seg_offset[at] = offset
+
+    def fetch(self, start: int, into: memoryview, length: int) -> int:
+        """See `read`."""
         done = 0
         for at in range(self.readable):
             size = self.seg_length[at]
@@ -209,8 +284,7 @@ class SplitQueue:
                 start -= size
                 continue
             step = min(size - start, length - done)
-            region = self.seg_regions[at]
-            copies.copy(into, done, region.bytes, self.seg_offset[at] + start, step)  # type: ignore[union-attr]
+            places.fetch(self.memory.hosts, self.seg_rows[at], self.seg_offset[at] + start, into, done, step)
             done += step
             start = 0
             if done == length:
@@ -219,11 +293,14 @@ class SplitQueue:
 
     def write(self, data: memoryview, length: int) -> int:
         """Copy the first `length` bytes of `data` to the writable part; return how many fitted."""
+        self._find_again()
         done = 0
         for at in range(self.readable, self.segments):
             step = min(self.seg_length[at], length - done)
-            region = self.seg_regions[at]
-            copies.copy(region.bytes, self.seg_offset[at], data, done, step)  # type: ignore[union-attr]
+            if not step:
+                continue
+            region: Region = self.memory.regions[self.seg_rows[at]]
+            copies.copy(region.bytes, self.seg_offset[at], data, done, step)
             done += step
             if done == length:
                 break
@@ -231,6 +308,10 @@ class SplitQueue:
 
     def add_used(self, head: int, written: int) -> None:
         """Put a chain on the used ring; the driver sees it at the next `publish`."""
+        self.give(head, written)
+
+    def give(self, head: int, written: int) -> None:
+        """See `add_used`."""
         slot = 1 + 2 * (self.used_idx & (self.size - 1))
         self.used32[slot] = head
         self.used32[slot + 1] = written
@@ -255,7 +336,7 @@ class SplitQueue:
 
     def arm(self) -> bool:
         """Ask for a kick at the next available chain; true when there already is one, to be popped first."""
-        if self.broken:
+        if self.fault:
             return False
         if self.event_idx:
             atomics.store_release(self.used16, 2 + 4 * self.size, self.last_avail)

@@ -8,6 +8,8 @@ Whoever died in between is succeeded by a queue that pops the noted chains first
 written by another process: what it says is checked, and at worst a chain that is not on the ring makes it broken.
 """
 
+from array import array
+
 import outboard.guest.atomics as atomics
 from outboard import trace
 from outboard.guest.memory import GuestMemory
@@ -29,13 +31,10 @@ _MASK64 = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class TrackedQueue(SplitQueue):
-    """A SplitQueue with an optional region (`track`). `again` are the heads taken over from a predecessor that were not
-    popped yet, the next one last."""
+    """A SplitQueue with an optional region (`track`). waiting: how many `again` has."""
 
     def __init__(self, memory: GuestMemory) -> None:
         super().__init__(memory)
-        self.again: list[int] = []
-        self._batch: list[int] = []
         self._counter = 0
         self._room = 0
         self._region: memoryview | None = None
@@ -54,8 +53,15 @@ class TrackedQueue(SplitQueue):
         self._room = (len(cells) - _STATES) // _STATE
         self._region = region
         self._tracks = False
-        self.again = []
-        self._batch = []
+        self._heads = memoryview(array("H", bytes(2 * self._room or 2)))
+        self._added = memoryview(array("H", bytes(2 * self._room or 2)))
+        self._is_added = memoryview(bytearray(self._room or 1))
+        self.waiting = self._count = 0
+
+    @property
+    def again(self) -> list[int]:
+        """The heads taken over from a predecessor that were not popped yet, the next one last."""
+        return list(self._heads[: self.waiting])
 
     def let_go(self) -> None:
         """Hold no guest memory any more, nor the region."""
@@ -65,12 +71,12 @@ class TrackedQueue(SplitQueue):
     def start(self, last_avail: int) -> None:
         """Begin. Chains that the region has in flight come first, whatever `last_avail` says of them."""
         super().start(last_avail)
-        self.again = []
-        self._batch = []
+        self._forget_batch()
+        self.waiting = 0
         self._tracks = self._region is not None and self._adopt(self._region)
-        if self.again:
-            self.last_avail = (self.used_idx + len(self.again)) & 0xFFFF
-            trace.emit("ring.resubmitted", count=len(self.again), heads=self.again[::-1])
+        if self.waiting:
+            self.last_avail = (self.used_idx + self.waiting) & 0xFFFF
+            trace.emit("ring.resubmitted", count=self.waiting, heads=self.again[::-1])
 
     def _adopt(self, region: memoryview) -> bool:
         """Read the region as a predecessor left it, or make it; false when it is none that can be used: broken."""
@@ -104,41 +110,50 @@ class TrackedQueue(SplitQueue):
         heads = [head for head in range(self.size) if self._cells8[_INFLIGHT + _STATE * head]]
         heads.sort(key=lambda head: self._cells64[_COUNTER + _STATE64 * head], reverse=True)
         self._counter = self._cells64[_COUNTER + _STATE64 * heads[0]] + 1 & _MASK64 if heads else 0
-        self.again = heads
+        self.waiting = len(heads)
+        for at, head in enumerate(heads):
+            self._heads[at] = head
 
-    def pop(self) -> int:
+    def take(self) -> int:
         """Take the next chain, the predecessor's first, and note it; see `SplitQueue.pop`."""
-        if self.again:
-            return self._pop_again()
-        head = SplitQueue.pop(self)
+        if self.waiting:
+            return self._take_again()
+        head = SplitQueue.take(self)
         if head >= 0 and self._tracks:
             self._cells64[_COUNTER + _STATE64 * head] = self._counter
             self._counter = (self._counter + 1) & _MASK64
             atomics.store_release(self._cells16, _INFLIGHT16 + _STATE16 * head, 1)
         return head
 
-    def _pop_again(self) -> int:
-        if self.broken:
+    def _take_again(self) -> int:
+        if self.fault:
             return BROKEN
-        head = self.again.pop()
-        self.segments = self.readable = 0
-        self.readable_bytes = self.writable_bytes = 0
-        return head if self._walk(head) else BROKEN
+        self.waiting -= 1
+        head = self._heads[self.waiting]
+        return head if self.gather(head) else BROKEN
 
-    def add_used(self, head: int, written: int) -> None:
-        """See `SplitQueue.add_used`; the list of the batch grows by it."""
-        SplitQueue.add_used(self, head, written)
+    def give(self, head: int, written: int) -> None:
+        """See `SplitQueue.add_used`; the batch grows by it."""
+        SplitQueue.give(self, head, written)
         if self._tracks:
             self._cells16[_NEXT + _STATE16 * head] = self._cells16[_LAST_BATCH_HEAD]
             atomics.store_release(self._cells16, _LAST_BATCH_HEAD, head)
-            self._batch.append(head)
+            if not self._is_added[head]:
+                self._is_added[head] = 1
+                self._added[self._count] = head
+                self._count += 1
 
     def publish(self) -> bool:
         """See `SplitQueue.publish`; what the driver sees now is crossed out."""
         wanted = SplitQueue.publish(self)
-        if self._batch:
-            for head in self._batch:
-                self._cells8[_INFLIGHT + _STATE * head] = 0
-            self._batch = []
+        if self._count:
+            for at in range(self._count):
+                self._cells8[_INFLIGHT + _STATE * self._added[at]] = 0
+            self._forget_batch()
             atomics.store_release(self._cells16, _USED_IDX, self.published)
         return wanted
+
+    def _forget_batch(self) -> None:
+        for at in range(self._count):
+            self._is_added[self._added[at]] = 0
+        self._count = 0

@@ -1,9 +1,12 @@
 cimport cython
 
+cimport outboard.host.vectored as vectored
 from outboard.host.transfers cimport Transfers
 
-cdef Py_ssize_t BYTES_MAX, MAX_SEGMENTS
+cdef Py_ssize_t MAX_SEGMENTS
+cdef unsigned long long BYTES_MAX, SPREAD, LARGE
 
+@cython.final
 cdef class Batch:
     cdef readonly Py_ssize_t rows
     cdef readonly Py_ssize_t room
@@ -13,17 +16,18 @@ cdef class Batch:
     cdef unsigned char[::1] moves
     cdef unsigned char[::1] far
     cdef unsigned char[::1] done
-    cdef unsigned long long[::1] status_offsets
-    cdef list status_regions
+    cdef unsigned long long[::1] statuses
     cdef public list slow
     cdef public unsigned long long bytes
+    cdef readonly Py_ssize_t carried
+    cdef readonly Py_ssize_t stopped
     cdef public list pinned
 
     cpdef split(self, Py_ssize_t row, Batch one)
-    @cython.locals(transfers=Transfers)
-    cpdef bint is_full(self) except -1
-    @cython.locals(transfers=Transfers, chosen=cython.int, last=Py_ssize_t, row=Py_ssize_t, far=cython.bint)
-    cpdef bint sort_out(self, unsigned long long spread, unsigned long long large, bint stable) except -1
-    @cython.locals(transfers=Transfers, done=cython.ulonglong)
-    cpdef Py_ssize_t near_end(self, Py_ssize_t row, unsigned long long enough) except -1
+    cpdef bint is_full(self) except -1 nogil
+    @cython.locals(chosen=cython.int, last=Py_ssize_t, row=Py_ssize_t, far=cython.bint)
+    cpdef bint sort_out(self, bint stable) except -1 nogil
+    @cython.locals(done=cython.ulonglong)
+    cpdef Py_ssize_t near_end(self, Py_ssize_t row) except -1 nogil
+    cpdef skip(self)
     cpdef clear(self)

@@ -3,15 +3,20 @@
 from array import array
 from typing import NamedTuple
 
+import outboard.host.vectored as vectored
 from outboard.guest.memory import Region
 from outboard.host.transfers import Transfers
 from outboard.virtio.split_queue import MAX_SEGMENTS
 
-ROWS = 64
+ROWS = 128
 PIECES = 2 * MAX_SEGMENTS
 """One more chain fits as long as half of them are free."""
 SINGLE_PIECES = 256
 """Room of a batch for one row that is kept for the next one."""
+SPREAD = 512 << 10
+"""Bytes of a batch from which on worker threads help to copy, and after which the driver is told."""
+LARGE = 256 << 10
+"""Bytes of a request that is worth a worker thread's while."""
 BYTES_MAX = 8 << 20
 """A batch that transfers more is full: so long the rings are not looked at."""
 
@@ -20,7 +25,8 @@ class Batch:
     """One row a request, the same as in `transfers`, which does nothing for requests of other kinds.
 
     moves: rows that read or write; far: those that are left to other threads; done: those that are answered, or split
-    off. pinned: keeps guest memory where it is while others work on it.
+    off. carried: how many rows have had their turn; stopped: those among the last of them that did not end well.
+    pinned: keeps guest memory where it is while others work on it.
     """
 
     def __init__(self, rows: int = ROWS, pieces: int = PIECES) -> None:
@@ -32,10 +38,10 @@ class Batch:
         self.moves = memoryview(bytearray(rows))
         self.far = memoryview(bytearray(rows))
         self.done = memoryview(bytearray(rows))
-        self.status_offsets = memoryview(array("Q", bytes(8 * rows)))
-        self.status_regions: list[Region | None] = [None] * rows
+        self.statuses = vectored.table(rows)
         self.slow: list[Slow] = []
         self.bytes = 0
+        self.carried = self.stopped = 0
         self.pinned: list[Region] = []
 
     def split(self, row: int, one: "Batch") -> None:
@@ -45,28 +51,26 @@ class Batch:
         one.written[0] = self.written[row]
         one.moves[0] = self.moves[row]
         one.done[0] = 0
-        one.status_offsets[0] = self.status_offsets[row]
-        one.status_regions[0] = self.status_regions[row]
-        self.status_regions[row] = None
+        vectored.move(one.statuses, 0, self.statuses, row)
         self.done[row] = 1
 
     def is_full(self) -> bool:
         """Whether another request may not fit."""
-        transfers = self.transfers
-        return transfers.count == self.rows or transfers.used > self.room - MAX_SEGMENTS or self.bytes >= BYTES_MAX
+        if self.transfers.count == self.rows or self.bytes >= BYTES_MAX:
+            return True
+        return self.transfers.used > self.room - MAX_SEGMENTS
 
-    def sort_out(self, spread: int, large: int, stable: bool) -> bool:
+    def sort_out(self, stable: bool) -> bool:
         """Choose rows for other threads, true if there are any: writes that wait for the medium; large reads but the
         last, when there is much. Large writes are not: file systems write to a file one at a time.
         """
-        transfers = self.transfers
         chosen = 0
         last = -1
-        for row in range(transfers.count):
-            if transfers.writes[row]:
+        for row in range(self.transfers.count):
+            if self.transfers.writes[row]:
                 far = stable and self.moves[row]
             else:
-                far = self.bytes >= spread and transfers.left[row] >= large
+                far = self.bytes >= SPREAD and self.transfers.left[row] >= LARGE
                 if far:
                     last = row
             self.far[row] = far
@@ -76,14 +80,17 @@ class Batch:
             chosen -= 1
         return chosen > 0
 
-    def near_end(self, row: int, enough: int) -> int:
+    def near_end(self, row: int) -> int:
         """Return where the rows from `row` on end that are done here in one go: at one for others, or after enough."""
-        transfers = self.transfers
         done = 0
-        while row < transfers.count and not self.far[row] and done < enough:
-            done += transfers.left[row]
+        while row < self.transfers.count and not self.far[row] and done < SPREAD:
+            done += self.transfers.left[row]
             row += 1
         return row
+
+    def skip(self) -> None:
+        """Go past a row that is left to others."""
+        self.carried += 1
 
     def clear(self) -> None:
         """Forget all rows."""
@@ -91,6 +98,7 @@ class Batch:
         self.slow = []
         self.pinned = []
         self.bytes = 0
+        self.carried = self.stopped = 0
 
 
 class Slow(NamedTuple):

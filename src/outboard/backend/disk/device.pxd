@@ -1,5 +1,6 @@
 cimport cython
 
+cimport outboard.backend.disk.unlocked as unlocked
 from outboard.backend.disk.batch cimport Batch
 from outboard.backend.disk.request_loop cimport RequestLoop
 from outboard.backend.rings cimport Ring
@@ -7,7 +8,7 @@ from outboard.blk.disk cimport Disk
 from outboard.guest.memory cimport GuestMemory
 from outboard.host.transfers cimport Transfers
 
-cdef int AGAIN, UNTOLD, NOWAIT, DSYNC, BROKEN, BUSY, IOERR, OK
+cdef int AGAIN, UNTOLD, NOWAIT, DSYNC, BROKEN, BUSY, ODD, IOERR, OK
 
 cdef class DiskDevice:
     cdef readonly object loop
@@ -39,13 +40,14 @@ cdef class DiskDevice:
     cpdef _release(self)
     @cython.locals(loop=RequestLoop)
     cpdef bint _busy(self) except -1
-    @cython.locals(transfers=Transfers, count=Py_ssize_t, row=Py_ssize_t, at=Py_ssize_t, end=Py_ssize_t)
-    cpdef _transfer(self, Ring ring, RequestLoop loop, Batch batch, int fd)
-    @cython.locals(transfers=Transfers, error=cython.int)
-    cpdef _ran(self, RequestLoop loop, Batch batch, Py_ssize_t row, int fd)
+    cpdef _aim(self, RequestLoop loop)
+    @cython.locals(count=Py_ssize_t, row=Py_ssize_t, start=Py_ssize_t)
+    cpdef _carry(self, Ring ring, RequestLoop loop, Batch batch)
+    @cython.locals(transfers=Transfers, row=Py_ssize_t, error=cython.int)
+    cpdef _look_after(self, RequestLoop loop, Batch batch, Py_ssize_t start)
     cpdef _answer(self, RequestLoop loop, Batch batch, Py_ssize_t row, int error)
     @cython.locals(one=Batch)
-    cpdef _leave(self, RequestLoop loop, Batch batch, Py_ssize_t row, int fd)
+    cpdef _leave(self, RequestLoop loop, Batch batch, Py_ssize_t row)
     cpdef _work(self, RequestLoop loop, Batch one, int fd, int write_flags)
     @cython.locals(loop=RequestLoop, one=Batch)
     cpdef _collect(self)

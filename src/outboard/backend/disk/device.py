@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 
+import outboard.backend.disk.unlocked as unlocked
 from outboard import trace
 from outboard.aio.coroutine import co_enter
 from outboard.aio.home import Home
@@ -20,7 +21,7 @@ from outboard.backend import control
 from outboard.backend.channel import BackendChannel
 from outboard.backend.disk import inflight
 from outboard.backend.disk.batch import Batch, Slow
-from outboard.backend.disk.request_loop import BROKEN, BUSY, RequestLoop
+from outboard.backend.disk.request_loop import BROKEN, BUSY, ODD, RequestLoop
 from outboard.backend.disk.slow import carry_out
 from outboard.backend.rings import Ring
 from outboard.backend.served import Answer, Serve
@@ -41,10 +42,6 @@ from outboard.vhost_user.backend import BackendSession, Request
 from outboard.virtio.tracked_queue import TrackedQueue
 
 ROUNDS = 16
-SPREAD = 512 << 10
-"""Bytes of a batch from which on worker threads help to copy, and after which the driver is told."""
-LARGE = 64 << 10
-"""Bytes of a request that is worth a worker thread's while."""
 FEATURES = F_PROTOCOL_FEATURES | virtio.Feature.VERSION_1 | virtio.Feature.INDIRECT_DESC | virtio.Feature.EVENT_IDX
 PROTOCOL_FEATURES = (
     ProtocolFeature.MQ
@@ -233,13 +230,15 @@ class DiskDevice:
         if not loop.pending() or not self._admit():
             return False
         batch = loop.batch()
-        direct = self.backend.direct
-        loop.aim(direct is not None, direct.offset if direct is not None else 0)
-        status = loop.fill(batch)
+        self._aim(loop)
+        status = unlocked.turn(loop, batch)
+        while status == ODD:
+            loop.odd(batch)
+            status = unlocked.turn(loop, batch)
         if status == BROKEN:
             ring.report_broken()
-        if batch.bytes and direct is not None:
-            self._transfer(ring, loop, batch, direct.fd)
+        if batch.bytes:
+            self._carry(ring, loop, batch)
         for slow in batch.slow:
             co_enter(self.loop, self._carry_out(loop, slow))
         self._release()
@@ -267,58 +266,67 @@ class DiskDevice:
 
     # Reads and writes of the file
 
-    def _transfer(self, ring: Ring, loop: RequestLoop, batch: Batch, fd: int) -> None:
-        """Leave to worker threads what is theirs, do the rest here; tell the driver in between when there is much."""
-        transfers = batch.transfers
-        count = transfers.count
+    def _aim(self, loop: RequestLoop) -> None:
+        """Tell a queue where the image is now: a file that may be read and written directly, or in the block graph."""
+        direct = self.backend.direct
+        fd = -1 if direct is None else direct.fd
         if fd != self._fd:
             self._fd = fd
-            self._read_flags = self._write_flags = 0 if is_memory(fd) else NOWAIT
-        if batch.sort_out(SPREAD, LARGE, self.disk.stable):
+            self._read_flags = self._write_flags = 0 if fd < 0 or is_memory(fd) else NOWAIT
+        base = 0 if direct is None else direct.offset
+        loop.aim(fd, base, self._read_flags, self._write_flags, self.disk.stable)
+
+    def _carry(self, ring: Ring, loop: RequestLoop, batch: Batch) -> None:
+        """Carry out what `turn` has left: some rows by worker threads, the rest here; tell the driver in between."""
+        count = batch.transfers.count
+        if batch.carried == 0:
             for row in range(count):
                 if batch.far[row]:
-                    self._leave(loop, batch, row, fd)
-        row = 0
-        while row < count:
-            end = batch.near_end(row, SPREAD)
-            transfers.run(fd, row, end, self._read_flags, self._write_flags)
-            for at in range(row, end):
-                if batch.moves[at]:
-                    self._ran(loop, batch, at, fd)
-            row = max(end, row + 1)
-            if row < count:
-                ring.publish()
+                    self._leave(loop, batch, row)
+        start = 0
+        while True:
+            if batch.stopped:
+                self._look_after(loop, batch, start)
+            while batch.carried < count and batch.far[batch.carried]:
+                batch.skip()
+            start = batch.carried
+            if start == count:
+                return
+            ring.publish()
+            unlocked.carry(loop, batch, batch.near_end(start))
 
-    def _ran(self, loop: RequestLoop, batch: Batch, row: int, fd: int) -> None:
-        """Answer a row that was run here, or let it be run again where it may wait.
+    def _look_after(self, loop: RequestLoop, batch: Batch, start: int) -> None:
+        """Answer rows from `start` on that did not end well, or let them be run again where they may wait.
 
         Writes go to the page cache: they are made here where the file cannot tell whether they would block.
         """
         transfers = batch.transfers
-        error = transfers.errors[row]
-        if error == UNTOLD and transfers.writes[row]:
-            self._write_flags = 0
-            transfers.run(fd, row, row + 1, 0, 0)
+        for row in range(start, batch.carried):
+            if not batch.moves[row] or batch.done[row]:
+                continue
             error = transfers.errors[row]
-        if error == AGAIN or error == UNTOLD:
-            self._leave(loop, batch, row, fd)
-        else:
-            self._answer(loop, batch, row, error)
+            if error == UNTOLD and transfers.writes[row]:
+                self._write_flags = 0
+                unlocked.run(transfers, loop.fd, row, 0, 0)
+                error = transfers.errors[row]
+            if error == AGAIN or error == UNTOLD:
+                self._leave(loop, batch, row)
+            else:
+                self._answer(loop, batch, row, error)
 
     def _answer(self, loop: RequestLoop, batch: Batch, row: int, error: int) -> None:
         if error:
             trace.emit("blk.failed", type=batch.transfers.writes[row], error=os.strerror(error))
         loop.answer(batch, row, IOERR if error else OK)
 
-    def _leave(self, loop: RequestLoop, batch: Batch, row: int, fd: int) -> None:
+    def _leave(self, loop: RequestLoop, batch: Batch, row: int) -> None:
         """Leave a row to a worker thread."""
         one = loop.split(batch, row)
-        one.pinned = list(self.memory.regions)
-        WORKERS.submit(partial(self._work, loop, one, fd, DSYNC if self.disk.stable else 0))
+        WORKERS.submit(partial(self._work, loop, one, loop.fd, DSYNC if self.disk.stable else 0))
 
     def _work(self, loop: RequestLoop, one: Batch, fd: int, write_flags: int) -> None:
         """In a worker thread: carry a row out, however long it takes."""
-        one.transfers.run(fd, 0, 1, 0, write_flags)
+        unlocked.run(one.transfers, fd, 0, 0, write_flags)
         self._finished.append((loop, one))
         self.loop.call_threadsafe(self._collect)
 

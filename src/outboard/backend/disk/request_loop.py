@@ -3,43 +3,53 @@
 Source: VIRTIO-1.2 5.2.6, 2.7. Data is not copied: a request's row points into guest memory. How header, data and status
 are cut into descriptors is the driver's choice.
 
+Compiled, `turn` and `carry` do not need the interpreter's lock, so that disks in different IOThreads are served at the
+same time: what needs Python objects is left to `odd`, to the device and to the block graph.
+
 A wrong request is answered with its status; a chain without a byte for the status cannot be answered and breaks the
 ring, as do more chains in flight than the ring has descriptors.
 """
 
 import outboard.guest.atomics as atomics
+import outboard.host.vectored as vectored
 from outboard import trace
 from outboard.backend.disk.batch import SINGLE_PIECES, Batch, Slow
 from outboard.blk.disk import Disk
-from outboard.blk.requests import HEADER_SIZE, IN, IOERR, OK, OUT, judge
+from outboard.blk.requests import HEADER_SIZE, IN, IOERR, OK, OUT, judge, judge_transfer
 from outboard.spec.virtio_blk import ID_BYTES, SECTOR_BITS, Type
+from outboard.virtio.split_queue import CROWDED, NO_STATUS
 from outboard.virtio.tracked_queue import TrackedQueue
 
 IDLE = 0
-"""`fill`: the ring is empty."""
+"""`turn`: the ring is empty."""
 BUSY = 1
-"""`fill`: the batch is full, and there may be more."""
+"""`turn`: the batch is full, and there may be more."""
 BROKEN = 2
-"""`fill`: the ring is broken; `queue.broken` says why. What the batch has is to be carried out all the same."""
+"""`turn`: the ring is broken; `queue.broken` says why. What the batch has is to be carried out all the same."""
+ODD = 3
+"""`turn`: the row begun last is for `odd`; then there is another turn to come."""
 
 GET_ID = int(Type.GET_ID)
 SPARE_MAX = 64
 RANGES_BYTES_MAX = 1 << 12
+_IDLE, _BUSY, _BROKEN, _ODD = IDLE, BUSY, BROKEN, ODD
 _SECTOR_BITS = SECTOR_BITS
+_MASK32 = 0xFFFF_FFFF
 
 
 class RequestLoop:
     """One queue's requests. in_flight: popped and not answered; served: answered so far.
 
-    direct: reads and writes become rows of the batch's transfers, `base` bytes further in the file; else they are for
-    the block graph like all others.
+    fd: the file, -1: reads and writes are for the block graph like all others.
     """
 
     def __init__(self, disk: Disk, queue: TrackedQueue) -> None:
         self.disk = disk
         self.queue = queue
-        self.direct = True
-        self.base = 0
+        self.fd = -1
+        self._base = 0
+        self._read_flags = self._write_flags = 0
+        self._stable = False
         self.in_flight = 0
         self.served = 0
         header = memoryview(bytearray(HEADER_SIZE))
@@ -53,17 +63,23 @@ class RequestLoop:
         """The ring stops; the device has waited for what was in flight."""
         assert not self.in_flight
 
-    def aim(self, direct: bool, base: int) -> None:
-        """Say where reads and writes go from now on."""
-        self.direct = direct
-        self.base = base
+    def aim(self, fd: int, base: int, read_flags: int, write_flags: int, stable: bool) -> None:
+        """Say where reads and writes go from now on: to a file, from byte `base` on; or to the block graph, -1.
+
+        stable: a write is on the medium before it is answered.
+        """
+        self.fd = fd
+        self._base = base
+        self._read_flags = read_flags
+        self._write_flags = write_flags
+        self._stable = stable
 
     def pending(self) -> bool:
         """Whether there is something to pop."""
         queue = self.queue
-        if queue.broken:
+        if queue.fault:
             return False
-        return bool(queue.again) or atomics.load_acquire(queue.avail16, 1) != queue.last_avail
+        return queue.waiting > 0 or atomics.load_acquire(queue.avail16, 1) != queue.last_avail
 
     def batch(self) -> Batch:
         """Return the queue's batch, empty; it has nothing left to do when the next one is asked for."""
@@ -78,6 +94,7 @@ class RequestLoop:
         else:
             one = self._spare.pop() if self._spare else Batch(1, SINGLE_PIECES)
         batch.split(row, one)
+        one.pinned = list(self.queue.memory.regions)
         return one
 
     def give_back(self, one: Batch) -> None:
@@ -86,74 +103,105 @@ class RequestLoop:
         if one.room == SINGLE_PIECES and len(self._spare) < SPARE_MAX:
             self._spare.append(one)
 
-    def fill(self, batch: Batch) -> int:
-        """Pop requests into a batch until it is full, or there are no more; return why it ended."""
-        queue = self.queue
-        while not batch.is_full():
-            head = queue.pop()
-            if head < 0:
-                return BROKEN if queue.broken else IDLE
-            if not queue.writable_bytes:
-                queue.fail(f"chain {head}: a request without a byte for its status")
-                return BROKEN
-            if self.in_flight >= queue.size:
-                queue.fail(f"more than {queue.size} chains in flight")
-                return BROKEN
-            self._begin(batch, head)
-        return BUSY
+    def turn(self, batch: Batch) -> int:
+        """Pop requests into a batch until it is full, or there are no more; return why that ended.
 
-    def _begin(self, batch: Batch, head: int) -> None:
-        """Make a row of the chain popped last; a request that needs no time is answered."""
-        queue = self.queue
-        last = queue.segments - 1
+        Unless some of them are for other threads, the first of them, up to `batch.carried`, are carried out at once.
+        """
+        status = self._fill(batch)
+        if status != _ODD and batch.bytes and not batch.sort_out(self._stable):
+            self.carry(batch, batch.near_end(0))
+        return status
+
+    def _fill(self, batch: Batch) -> int:
+        while not batch.is_full():
+            head = self.queue.take()
+            if head < 0:
+                return _BROKEN if self.queue.fault else _IDLE
+            if not self.queue.writable_bytes:
+                self.queue.blame(NO_STATUS, head, 0)
+                return _BROKEN
+            if self.in_flight >= self.queue.size:
+                self.queue.blame(CROWDED, self.queue.size, 0)
+                return _BROKEN
+            if not self._begin(batch, head):
+                return _ODD
+        return _BUSY
+
+    def _begin(self, batch: Batch, head: int) -> bool:
+        """Make a row of the chain popped last; false when it is for `odd`."""
         row = batch.transfers.add()
         batch.heads[row] = head
-        batch.written[row] = queue.writable_bytes & 0xFFFFFFFF
+        batch.written[row] = self.queue.writable_bytes & _MASK32
         batch.moves[row] = batch.far[row] = batch.done[row] = 0
-        batch.status_regions[row] = queue.seg_regions[last]
-        batch.status_offsets[row] = queue.seg_offset[last] + queue.seg_length[last] - 1
+        last = self.queue.segments - 1
+        status_at = self.queue.seg_offset[last] + self.queue.seg_length[last] - 1
+        vectored.point(batch.statuses, row, self.queue.memory.hosts, self.queue.seg_rows[last], status_at, 1)
         self.in_flight += 1
-        if queue.read(0, self.header, HEADER_SIZE) < HEADER_SIZE:
+        if self.queue.fetch(0, self.header, HEADER_SIZE) < HEADER_SIZE:
             self.answer(batch, row, IOERR)
-            return
+            return True
         kind = self.words[0]
-        readable = queue.readable_bytes - HEADER_SIZE
+        if kind > OUT or self.fd < 0:
+            return False
+        write = kind == OUT
+        length = self.queue.readable_bytes - HEADER_SIZE if write else self.queue.writable_bytes - 1
+        if judge_transfer(self.disk, write, self.longs[1], length) != OK:
+            return False
+        if write:
+            self._point(batch, row, True, 0, self.queue.readable, HEADER_SIZE, length)
+        else:
+            self._point(batch, row, False, self.queue.readable, self.queue.segments, 0, length)
+        return True
+
+    def odd(self, batch: Batch) -> None:
+        """Take on the row begun last: refuse it, answer it at once, or leave it to the block graph."""
+        queue = self.queue
+        row = batch.transfers.count - 1
+        kind = self.words[0]
         writable = queue.writable_bytes - 1
-        status = judge(self.disk, kind, self.longs[1], readable, writable)
+        status = judge(self.disk, kind, self.longs[1], queue.readable_bytes - HEADER_SIZE, writable)
         if status != OK:
             trace.emit("blk.refused", type=kind, sector=self.longs[1], status=status)
             self.answer(batch, row, status)
         elif kind == GET_ID:
             queue.write(self._serial(), min(ID_BYTES, writable))
             self.answer(batch, row, OK)
-        elif kind > OUT or not self.direct:
-            self._slow(batch, row, kind)
-        elif kind == IN:
-            self._point(batch, row, False, queue.readable, queue.segments, 0, writable)
         else:
-            self._point(batch, row, True, 0, queue.readable, HEADER_SIZE, readable)
+            self._slow(batch, row, kind)
+
+    def carry(self, batch: Batch, end: int) -> None:
+        """Carry the rows up to `end` out and answer those that are done; `batch.stopped` is how many are not."""
+        row = batch.carried
+        batch.transfers.run(self.fd, row, end, self._read_flags, self._write_flags)
+        batch.carried = end
+        batch.stopped = 0
+        for at in range(row, end):
+            if batch.moves[at]:
+                if batch.transfers.errors[at]:
+                    batch.stopped += 1
+                else:
+                    self.answer(batch, at, OK)
 
     def _serial(self) -> memoryview:
         return memoryview(bytearray(self.disk.serial))
 
     def _point(self, batch: Batch, row: int, write: bool, at: int, end: int, skip: int, total: int) -> None:
         """Let a row transfer `total` bytes of the chain's segments from `at` on, behind the first `skip` bytes."""
-        queue = self.queue
-        transfers = batch.transfers
-        transfers.aim(write, self.base + (self.longs[1] << _SECTOR_BITS))
+        batch.transfers.aim(write, self._base + (self.longs[1] << _SECTOR_BITS))
         batch.bytes += total
         while total and at < end:
-            size = queue.seg_length[at]
+            size = self.queue.seg_length[at]
             if skip >= size:
                 skip -= size
             else:
                 step = min(size - skip, total)
-                region = queue.seg_regions[at]
-                transfers.point(region.bytes, queue.seg_offset[at] + skip, step)  # type: ignore[union-attr]
+                start = self.queue.seg_offset[at] + skip
+                batch.transfers.point(self.queue.memory.hosts, self.queue.seg_rows[at], start, step)
                 total -= step
                 skip = 0
             at += 1
-        if transfers.left[row]:
+        if batch.transfers.left[row]:
             batch.moves[row] = 1
         else:
             self.answer(batch, row, OK)
@@ -182,22 +230,20 @@ class RequestLoop:
         queue = self.queue
         views = []
         for segment in range(at, end):
-            region = queue.seg_regions[segment]
+            region = queue.memory.regions[queue.seg_rows[segment]]
             start = queue.seg_offset[segment] + min(skip, queue.seg_length[segment])
             step = min(queue.seg_offset[segment] + queue.seg_length[segment] - start, total)
             skip -= min(skip, queue.seg_length[segment])
             total -= step
             if step:
-                views.append(region.buffer[start : start + step])  # type: ignore[union-attr]
+                views.append(region.buffer[start : start + step])
         return views
 
     def answer(self, batch: Batch, row: int, status: int) -> None:
         """Complete a request; the driver sees it when the ring is published."""
         assert not batch.done[row]
-        region = batch.status_regions[row]
-        region.bytes[batch.status_offsets[row]] = status  # type: ignore[union-attr]
-        batch.status_regions[row] = None
+        vectored.set_byte(batch.statuses, row, status)
         batch.done[row] = 1
         self.in_flight -= 1
         self.served += 1
-        self.queue.add_used(batch.heads[row], batch.written[row])
+        self.queue.give(batch.heads[row], batch.written[row])
