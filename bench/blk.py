@@ -25,6 +25,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import bench.disk_bursts as bursts
 from bench.accounting import busy
 from bench.command_line import parse, parser, report
 from bench.disk_driver import Driver, Sample, driver
@@ -32,6 +33,7 @@ from bench.disk_guest import in_a_guest, size
 from bench.disk_profile import Used, floor_us, used
 from bench.results import Goal, Result
 from outboard.errors import OutboardError
+from outboard.machine.disk.load import Load
 
 OURS, THEIRS = "ours", "storage-daemon"
 IMAGE_MIB = 256
@@ -40,9 +42,9 @@ SAMPLE_S = 0.4
 START_LIMIT_S = 15.0
 TWO, GUEST = "two-iothreads", "guest"
 TWO_RATIO = 1.6
-"""Requests a second of two disks on two IOThreads over those on one: at least."""
-TWO_CORES = 4
-"""Free cores that this needs: one for each IOThread, one for each driver."""
+"""What two disks do on two IOThreads over what they do on one: at least."""
+TWO_CORES = 2
+"""Free cores that this needs."""
 
 
 class Case(NamedTuple):
@@ -64,8 +66,6 @@ CASES = (
     Case("read-1m", "in", 1 << 20, 4, "sequential", 0.9),
     Case("write-1m", "out", 1 << 20, 4, "sequential", 0.9),
 )
-BUSIEST = CASES[2]
-"""What the two IOThreads are loaded with."""
 NAMES = (*(case.name for case in CASES), TWO, GUEST)
 GUEST_ROUNDS = 5
 """At most: a round takes five seconds."""
@@ -190,29 +190,24 @@ def figures(case: Case, samples: Sequence[Sample], costs: Sequence[Used]) -> tup
 
 
 def two_iothreads(rounds: int, folder: Path) -> Result:
-    """Measure two disks of one process on two IOThreads and on one, in turn."""
-    rates: dict[int, list[float]] = {1: [], 2: []}
-    drivers_ns, wall_ns = 0, 0
-    with ExitStack() as stack:
-        loads = {threads: stack.enter_context(two_disks(threads, folder)) for threads in (1, 2)}
-        free = free_cores()
-        for turn in range(rounds):
-            for threads in (1, 2)[:: -1 if turn % 2 else 1]:
-                for load in loads[threads]:
-                    load.begin(SAMPLE_S)
-                both = [load.result() for load in loads[threads]]
-                rates[threads].append(sum(one.rate for one in both))
-                drivers_ns += sum(one.driver_ns for one in both)
-                wall_ns += max(one.wall_ns for one in both)
-    ratio = statistics.median(two / one for one, two in zip(rates[1], rates[2], strict=True))
+    """Measure two disks of one process on two IOThreads, on one, and on two processes, in turn."""
     result = Result(TWO)
-    one, two = (statistics.median(rates[threads]) for threads in (1, 2))
-    result.figures[OURS] = f"{two:.0f}/s on two, {one:.0f}/s on one"
-    result.figures[THEIRS] = f"ratio {ratio:.2f}, drivers take {drivers_ns / wall_ns:.1f} cores"
-    result.numbers[OURS] = {"two_per_s": two, "one_per_s": one, "ratio": ratio, "free_cores": free}
+    free = free_cores()
+    words: dict[str, list[str]] = {bursts.TWO: [], bursts.PROCESSES: []}
+    result.numbers[OURS] = {"free_cores": free}
+    for kind, name in (("in", "reads"), ("out", "writes")):
+        with ExitStack() as stack:
+            rigs = {rig: stack.enter_context(two_disks(rig, kind, folder)) for rig in (bursts.ONE, *words)}
+            found = bursts.gains(rigs, rounds)
+        for rig, gain in found.items():
+            words[rig].append(f"{name} {gain:.2f}")
+            result.numbers[OURS][f"{name}, {rig}"] = gain
+        judged = found[bursts.TWO] if free >= TWO_CORES else None
+        result.goals.append(Goal(f"{name}, two over one", TWO_RATIO, False, judged))
+    result.figures[OURS] = ", ".join(words[bursts.TWO])
+    result.figures[THEIRS] = f"two processes: {', '.join(words[bursts.PROCESSES])}"
     if free < TWO_CORES:
-        result.figures[THEIRS] = f"ratio {ratio:.2f}; not measurable here: {free} cores"
-    result.goals.append(Goal("two over one", TWO_RATIO, False, ratio if free >= TWO_CORES else None))
+        result.figures[THEIRS] = f"not measurable here: {free} free cores"
     return result
 
 
@@ -222,21 +217,16 @@ def free_cores() -> int:
 
 
 @contextmanager
-def two_disks(threads: int, folder: Path) -> Iterator[list[Driver]]:
-    """Run one process of ours with two disks, and a driver for each."""
-    case = BUSIEST
-    sockets = [folder / f"two-{threads}-{at}.sock" for at in range(2)]
-    images = [image(folder, f"two-{threads}-{at}") for at in range(2)]
-    command = [sys.executable, "-m", "outboard", "blk", "serve"]
-    command += [f"{socket}={file}" for socket, file in zip(sockets, images, strict=True)]
-    command += ["--iothread", str(threads)]
+def two_disks(rig: str, kind: str, folder: Path) -> Iterator[list[Load]]:
+    """Serve two disks and load them."""
+    stem = f"{kind}-{rig.replace(' ', '-')}"
+    disks = [(folder / f"{stem}-{at}.sock", image(folder, f"{rig}-{at}")) for at in range(2)]
+    commands = bursts.commands(rig, disks)
     with ExitStack() as stack:
-        stack.enter_context(serving(command, folder / f"two-{threads}.log", *sockets))
-        loads = [driver(socket, case.kind, case.size, case.depth, case.order) for socket in sockets]
-        started = [stack.enter_context(load) for load in loads]
-        for load in started:
-            load.run(SAMPLE_S / 2)
-        yield started
+        for at, command in enumerate(commands):
+            sockets = [socket for socket, _ in disks[at : at + 2 // len(commands)]]
+            stack.enter_context(serving(command, folder / f"{stem}-{at}.log", *sockets))
+        yield stack.enter_context(bursts.loads(disks, kind))
 
 
 def guest(peers: Sequence[str], rounds: int, folder: Path) -> Result:

@@ -141,3 +141,59 @@ def test_every_change_raises_the_generation():
         change()
         seen.append(mem.generation)
     assert seen == sorted(set(seen))
+
+
+@pytest.mark.parametrize(
+    "mem", [memory(), memory(region(0x1000, 0x1000), region(0x3000, 0x1000), region(0x2000, 0x800))]
+)
+def test_a_row_is_the_place_of_what_is_found(mem):
+    for addr in (0, 0xFFF, 0x1000, 0x27FF, 0x2800, 0x3000, 0x1FFF, 0x3FFF, 0x4000, TOP - 1):
+        row, found = mem.row(addr), mem.find(addr)
+        assert found is (mem.regions[row] if row >= 0 else None)
+        assert row < 0 or mem.offset(row, addr) + mem.room(row, mem.offset(row, addr)) == mem.regions[row].size
+
+
+@pytest.mark.parametrize(
+    ("addr", "length", "all_there"),
+    [
+        (0x1000, 1, True),
+        (0x1000, 0x1800, True),
+        (0x1FFE, 4, True),
+        (0x27FF, 1, True),
+        (0x27FF, 2, False),
+        (0x0FFF, 2, False),
+        (0x1000, 0x2001, False),
+        (TOP - 0x1000, 0x1000, True),
+        (TOP - 4, 5, False),
+        (TOP - 4, 8, False),
+        (0, 1, True),
+    ],
+)
+def test_a_range_is_fetched_from_all_its_regions_or_not_at_all(addr, length, all_there):
+    regions = [
+        region(0x1000, 0x1000),
+        region(0x2000, 0x800),
+        region(TOP - 0x1000, 0x1000, USER),
+        region(0, 8, USER * 2),
+    ]
+    mem = memory(*regions)
+    for one in regions:
+        one.buffer[:] = bytes((one.guest_addr + at) % 251 for at in range(one.size))
+    assert mem.holds(addr, length) is all_there
+    into = memoryview(bytearray(length + 8))
+    assert mem.fetch(addr, into, length) is all_there
+    if all_there:
+        assert bytes(into) == bytes((addr + at) % 251 for at in range(length)) + bytes(8)
+    assert not any(into[length:])
+
+
+def test_rows_are_those_of_now():
+    first, second = region(0x1000, 0x1000, fill=1), region(0x3000, 0x1000, fill=2)
+    mem = memory(first, second)
+    assert mem.row(0x3000) == 1
+    mem.remove(0x1000, 0x1000, first.user_addr)
+    assert (mem.row(0x3000), mem.row(0x1000)) == (0, -1)
+    into = memoryview(bytearray(1))
+    assert mem.fetch(0x3FFF, into, 1) and into[0] == 2
+    mem.clear()
+    assert mem.row(0x3000) == -1 and not mem.holds(0x3000, 1)

@@ -11,8 +11,9 @@ import pytest
 
 from outboard.errors import LocalError, ProtocolError
 from outboard.frontend.ram import GuestRam, Span
-from outboard.machine.disk import Answer, Disk, Refused, Request, attached, requests
+from outboard.machine.disk import FEATURES, Answer, Disk, Refused, Request, attached, requests
 from outboard.machine.disk.load import Load
+from outboard.spec.virtio import Feature as RingFeature
 from outboard.spec.virtio_blk import SECTOR, Feature, Status, Type
 
 PATIENCE_S = 20
@@ -358,6 +359,23 @@ def test_a_load(back_end, kind):
             image = back_end.image.read_bytes()
             assert held <= {image[at : at + KIB4] for at in range(0, SIZE, KIB4)}
         assert disk.ask(requests.flush()).ok
+
+
+@pytest.mark.parametrize("event_idx", [True, False])
+def test_bursts(back_end, event_idx):
+    """Many requests are shown at once and taken back; one interrupt does where the driver can say so."""
+    features = FEATURES if event_idx else FEATURES & ~RingFeature.EVENT_IDX
+    with attached(back_end.start(), queue_size=16, timeout_s=PATIENCE_S, features=features) as disk:
+        load = Load(disk.machine.ram, disk.machine.rings[0], Type.OUT, KIB4, 8, [8 * at for at in range(SIZE // KIB4)])
+        load.data[:] = b"\x5a" * len(load.data)
+        for _ in range(SIZE // KIB4 // 8):
+            load.fill()
+            assert load.in_flight == 8
+            load.publish()
+            load.finish()
+            assert load.in_flight == 0 and load.samples == 8
+        assert not event_idx or load.sleeps <= SIZE // KIB4 // 8 + 1, "devices may interrupt once more, for the first"
+        assert disk.read(0, SIZE) == b"\x5a" * SIZE
 
 
 def test_a_load_that_cannot_be(back_end):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from outboard.guest.memory import GuestMemory
+from outboard.guest.memory import GuestMemory, Region
 from outboard.virtio.driver_queue import Table
 from outboard.virtio.split_queue import BROKEN, MAX_SEGMENTS, NONE, SplitQueue
 from tests.virtio.rig import HIGH, HOLE, INDIRECT, LOW, NEXT, RING, SIZE, TOP, USER, WRITE, Rig
@@ -497,3 +497,32 @@ def test_the_used_ring_s_flags_are_left_alone(rig):
     complete(rig)
     rig.queue.arm()
     assert rig.driver.used16[0] == 0
+
+
+def test_memory_may_change_while_a_chain_is_worked_on(rig):
+    """What is still there is found where it is now, also as another region; what is gone has no bytes any more."""
+    rig.fill(LOW, b"asked")
+    rig.offer((LOW, 5, NEXT, 1), (HIGH, 4, NEXT | WRITE, 2), (TOP, 4, WRITE, 0))
+    assert rig.queue.pop() == 0
+    low, high, top = (rig.parts[addr].region for addr in (LOW, HIGH, TOP))
+    moved = bytearray(SIZE)
+    rig.memory.replace([Region(LOW, low.user_addr, memoryview(moved)), rig.parts[RING].region, top])
+    moved[:5] = b"moved"
+    into = memoryview(bytearray(8))
+    assert (rig.queue.read(0, into, 5), bytes(into[:5])) == (5, b"moved")
+    assert rig.queue.write(memoryview(b"answered"), 8) == 4
+    assert bytes(top.buffer[:4]) == b"answ"
+    assert not any(high.buffer)
+    rig.memory.clear()
+    assert rig.queue.read(0, into, 5) == 0
+    assert rig.queue.write(memoryview(b"answered"), 8) == 0
+    assert rig.intact()
+
+
+def test_a_segment_that_lies_in_two_regions_now_is_gone(rig):
+    rig.offer((LOW, 32, WRITE, 0))
+    assert rig.queue.pop() == 0
+    rig.memory.remove(LOW, SIZE, rig.parts[LOW].region.user_addr)
+    for at in range(2):
+        rig.memory.add(Region(LOW + 16 * at, USER + 0x900_0000 + 16 * at, memoryview(bytearray(16))))
+    assert rig.queue.write(memoryview(bytes(32)), 32) == 0

@@ -19,6 +19,20 @@ import outboard.guest.places as places
 from outboard.errors import LocalError
 from outboard.guest.memory import GuestMemory, Region
 from outboard.spec.virtio import AVAIL_NO_INTERRUPT, Desc, DescFlag, avail_size, used_size
+from outboard.virtio.faults import (
+    AHEAD,
+    DATA_OUT,
+    HEAD,
+    LOOP,
+    NESTED,
+    NEXT_OUT,
+    ORDER,
+    SOUND,
+    TABLE_LENGTH,
+    TABLE_OUT,
+    TOLD,
+    WORDS,
+)
 
 NONE = -1
 """`pop`: the available ring is empty."""
@@ -27,24 +41,6 @@ BROKEN = -2
 
 MAX_SEGMENTS = 2048
 """Pieces of guest memory in one chain, at most."""
-
-SOUND, TOLD, AHEAD, HEAD, NESTED, NEXT_OUT, LOOP, TABLE_LENGTH, TABLE_OUT, ORDER, DATA_OUT, NO_STATUS, CROWDED = range(
-    13
-)
-"""What is wrong with a ring, two numbers to it."""
-WORDS = {
-    AHEAD: "avail idx is {} ahead in a ring of {}",
-    HEAD: "head {} in a ring of {}",
-    NESTED: "indirect descriptor inside an indirect table, or with NEXT",
-    NEXT_OUT: "next {} in a table of {}",
-    LOOP: "chain of more than {} descriptors, a loop",
-    TABLE_LENGTH: "indirect table of {} bytes",
-    TABLE_OUT: "indirect table at {:#x} is not in memory",
-    ORDER: "readable descriptor behind a writable one",
-    DATA_OUT: "descriptor at {:#x}, {} bytes: not in memory, or a chain in too many pieces",
-    NO_STATUS: "chain {}: a request without a byte for its status",
-    CROWDED: "more than {} chains in flight",
-}
 
 _NONE, _BROKEN, _MAX_SEGMENTS = NONE, BROKEN, MAX_SEGMENTS
 _MASK64 = 0xFFFF_FFFF_FFFF_FFFF
@@ -137,7 +133,7 @@ class SplitQueue:
         return self.blame(TOLD, 0, 0)
 
     def blame(self, fault: int, number: int, limit: int) -> int:
-        """Mark the ring broken, for one of the reasons of `WORDS`; return BROKEN."""
+        """Mark the ring broken, for a reason of `outboard.virtio.faults` and its numbers; return BROKEN."""
         self.fault = fault
         self._number = number
         self._limit = limit

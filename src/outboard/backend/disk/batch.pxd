@@ -19,8 +19,8 @@ cdef class Batch:
     cdef unsigned long long[::1] statuses
     cdef public list slow
     cdef public unsigned long long bytes
-    cdef readonly Py_ssize_t carried
-    cdef readonly Py_ssize_t stopped
+    cdef public Py_ssize_t carried
+    cdef public Py_ssize_t stopped
     cdef public list pinned
 
     cpdef split(self, Py_ssize_t row, Batch one)
@@ -29,5 +29,4 @@ cdef class Batch:
     cpdef bint sort_out(self, bint stable) except -1 nogil
     @cython.locals(done=cython.ulonglong)
     cpdef Py_ssize_t near_end(self, Py_ssize_t row) except -1 nogil
-    cpdef skip(self)
     cpdef clear(self)

@@ -88,10 +88,6 @@ class Batch:
             row += 1
         return row
 
-    def skip(self) -> None:
-        """Go past a row that is left to others."""
-        self.carried += 1
-
     def clear(self) -> None:
         """Forget all rows."""
         self.transfers.clear()

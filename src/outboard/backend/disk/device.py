@@ -288,7 +288,7 @@ class DiskDevice:
             if batch.stopped:
                 self._look_after(loop, batch, start)
             while batch.carried < count and batch.far[batch.carried]:
-                batch.skip()
+                batch.carried += 1
             start = batch.carried
             if start == count:
                 return

@@ -17,7 +17,7 @@ from outboard.backend.disk.batch import SINGLE_PIECES, Batch, Slow
 from outboard.blk.disk import Disk
 from outboard.blk.requests import HEADER_SIZE, IN, IOERR, OK, OUT, judge, judge_transfer
 from outboard.spec.virtio_blk import ID_BYTES, SECTOR_BITS, Type
-from outboard.virtio.split_queue import CROWDED, NO_STATUS
+from outboard.virtio.faults import CROWDED, NO_STATUS
 from outboard.virtio.tracked_queue import TrackedQueue
 
 IDLE = 0

@@ -42,8 +42,10 @@ def _expect_seen_again(outcome: Outcome, shrunk: Shrunk | None) -> None:
 def _read(file: str, cpus: int) -> list[Step]:
     try:
         words = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise LocalError(f"{file}: steps cannot be read: {error}") from None
+    except OSError as error:
+        raise LocalError(f"{file}: steps cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise LocalError(f"{file}: steps cannot be read: byte {error.start} is not UTF-8") from None
     try:
         return parse(words, cpus)
     except LocalError as error:

@@ -43,4 +43,8 @@ cdef class Load:
     cpdef publish(self)
     @cython.locals(new=cython.uint, count=cython.uint, head=cython.uint, slot=Py_ssize_t)
     cpdef unsigned int reap(self, unsigned long long now, bint again) except? 0xFFFFFFFF
-    cpdef sleep(self)
+    @cython.locals(now=cython.ulonglong, slot=Py_ssize_t)
+    cpdef fill(self)
+    cdef unsigned int _back(self)
+    cdef _want_interrupt(self, unsigned int count)
+    cpdef sleep(self, unsigned int count=*)

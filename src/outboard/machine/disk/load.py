@@ -102,9 +102,33 @@ class Load:
             now = perf_counter_ns()
             done += self.reap(now, now - began < duration_ns)
             self.publish()
+        self._settle()
+        return done, perf_counter_ns() - began
+
+    def _settle(self) -> None:
+        """Leave the ring to others as it is."""
         self.queue.avail_idx = self.queue.published = self.published
         self.queue.last_used = self.last_used
-        return done, perf_counter_ns() - began
+
+    def fill(self) -> None:
+        """Issue all chains at once, for a burst: `publish` shows them to the device, `finish` takes them back.
+
+        With EVENT_IDX there is one interrupt, for the last of them.
+        """
+        self.samples = 0
+        now = perf_counter_ns()
+        for slot in range(self.depth):
+            self.issue(slot, now)
+        self._want_interrupt(self.depth)
+
+    def finish(self) -> None:
+        """Sleep until all that was issued is back, and take it; raises what `run` does."""
+        while self.in_flight:
+            if self._back() < self.in_flight:
+                self.sleep(self.in_flight)
+            else:
+                self.reap(perf_counter_ns(), False)
+        self._settle()
 
     def issue(self, slot: int, now: int) -> None:
         """Make one chain available, at the next sector; `publish` shows it."""
@@ -157,14 +181,22 @@ class Load:
                 self.issue(slot, now)
         return count
 
-    def sleep(self) -> None:
-        """Ask for an interrupt and sleep until it comes, unless something is back already."""
+    def _back(self) -> int:
+        """Return how many chains the device has given back that were not taken yet."""
+        return (atomics.load_acquire(self.used16, 1) - self.last_used) & 0xFFFF
+
+    def _want_interrupt(self, count: int) -> None:
+        """Ask for an interrupt when `count` chains are back; without EVENT_IDX, whenever some are."""
         if self.event_idx:
-            self.avail16[self.used_event] = self.last_used
+            self.avail16[self.used_event] = (self.last_used + count - 1) & 0xFFFF
         else:
             self.avail16[0] &= ~AVAIL_NO_INTERRUPT
+
+    def sleep(self, count: int = 1) -> None:
+        """Ask for an interrupt and sleep until it comes, unless `count` chains are back already."""
+        self._want_interrupt(count)
         atomics.fence()
-        if atomics.load_acquire(self.used16, 1) != self.last_used:
+        if self._back() >= count:
             return
         self.sleeps += 1
         if not self.poll.poll(SILENCE_MS):
