@@ -621,13 +621,13 @@ _mutant(
     "indirect_refused",
     "Indirect tables are not supported, although QEMU offers them for every back-end.",
     "queue.indirect.all",
-    (QUEUE, "if table is not self.desc_region or flags & NEXT:", "if True:"),
+    (QUEUE, "if indirect or flags & NEXT:", "if True:"),
 )
 _mutant(
     "indirect_as_long_as_the_ring",
     "An indirect table may have no more entries than the ring.",
     "queue.indirect.longer_than_ring",
-    (QUEUE, "length > DESC_SIZE * MAX_SEGMENTS", "length > DESC_SIZE * self.size"),
+    (QUEUE, "length > DESC_SIZE * _MAX_SEGMENTS", "length > DESC_SIZE * self.size"),
 )
 _mutant(
     "zero_length_refused",
@@ -662,7 +662,7 @@ _mutant(
     "queue.broken.head",
     (
         QUEUE,
-        'return self.fail(f"head {head} in a ring of {self.size}")',
+        "return self.blame(HEAD, head, self.size)",
         'raise SystemExit("assertion failed: head < size")',
     ),
 )
@@ -670,7 +670,7 @@ _mutant(
     "loop_kills",
     "A chain that is a loop ends the process.",
     "queue.broken.loop",
-    (QUEUE, 'self.fail(f"chain of more than {limit} descriptors, a loop")', 'raise SystemExit("too many descriptors")'),
+    (QUEUE, "self.blame(LOOP, limit, 0)", 'raise SystemExit("too many descriptors")'),
 )
 
 # Commands

@@ -220,11 +220,12 @@ class Mailbox:
             if (done := self.word(DONE)) != seen:
                 seen, deadline = done, time.monotonic() + self.timeout
             looked += 1
-            if looked % 16 == 0:
+            late = time.monotonic() > deadline
+            if late or looked % 16 == 0:
                 self._alive()
                 if fault := self.fault:
                     raise QemuError(f"{otherwise}: {fault}")
-            if time.monotonic() > deadline:
+            if late:
                 raise QemuError(f"{otherwise}: QEMU runs, but its CPUs did nothing for {self.timeout:g} s")
             time.sleep(pause)
             pause = min(PAUSE_MAX_S, pause * 1.2)
