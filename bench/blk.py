@@ -196,9 +196,12 @@ def two_iothreads(rounds: int, folder: Path) -> Result:
     words: dict[str, list[str]] = {bursts.TWO: [], bursts.PROCESSES: []}
     result.numbers[OURS] = {"free_cores": free}
     for kind, name in (("in", "reads"), ("out", "writes")):
-        with ExitStack() as stack:
-            rigs = {rig: stack.enter_context(two_disks(rig, kind, folder)) for rig in (bursts.ONE, *words)}
-            found = bursts.gains(rigs, rounds)
+        seconds: dict[str, list[float]] = {rig: [] for rig in bursts.RIGS}
+        for turn in range(rounds):
+            for rig in bursts.RIGS[:: -1 if turn % 2 else 1]:
+                with two_disks(rig, kind, folder) as loads:
+                    seconds[rig].append(bursts.sample(loads))
+        found = bursts.gains(seconds)
         for rig, gain in found.items():
             words[rig].append(f"{name} {gain:.2f}")
             result.numbers[OURS][f"{name}, {rig}"] = gain
@@ -219,13 +222,16 @@ def free_cores() -> int:
 @contextmanager
 def two_disks(rig: str, kind: str, folder: Path) -> Iterator[list[Load]]:
     """Serve two disks and load them."""
-    stem = f"{kind}-{rig.replace(' ', '-')}"
-    disks = [(folder / f"{stem}-{at}.sock", image(folder, f"{rig}-{at}")) for at in range(2)]
+    disks = [(folder / f"two-{at}.sock", image(folder, f"two-{at}")) for at in range(2)]
     commands = bursts.commands(rig, disks)
     with ExitStack() as stack:
+        pids = []
         for at, command in enumerate(commands):
             sockets = [socket for socket, _ in disks[at : at + 2 // len(commands)]]
-            stack.enter_context(serving(command, folder / f"{stem}-{at}.log", *sockets))
+            for socket in sockets:
+                socket.unlink(missing_ok=True)
+            pids.append(stack.enter_context(serving(command, folder / f"two-{at}.log", *sockets)))
+        bursts.keep_apart(pids)
         yield stack.enter_context(bursts.loads(disks, kind))
 
 

@@ -1,10 +1,12 @@
 """Two disks on two IOThreads of one process, over the same on one IOThread, and on two processes.
 
-Each disk gets a ring full of requests at once, is told, and is timed until both rings are empty. The driver sleeps
-meanwhile, on one interrupt a ring, so that all cores are the back-end's. Two processes share nothing but the machine:
-what they gain is what there is to gain.
+All serve the same images, one after the other. Each disk gets a ring full of requests at once, is told, and is timed
+until both rings are empty. The driver sleeps meanwhile, on one interrupt a ring, so that all cores are the back-end's;
+and each IOThread is kept to a core, or the kernel might wake both on the same for the millisecond that counts.
+Two processes share nothing but the machine: what they gain is what there is to gain.
 """
 
+import os
 import statistics
 import sys
 import time
@@ -21,7 +23,7 @@ SIZE = 4096
 DEPTH = 1000
 BURSTS = 10
 """Bursts in a sample."""
-ONE, TWO, PROCESSES = "one IOThread", "two IOThreads", "two processes"
+RIGS = ONE, TWO, PROCESSES = "one IOThread", "two IOThreads", "two processes"
 RAM = 64 << 20
 
 Disk = tuple[Path, Path]
@@ -34,6 +36,14 @@ def commands(rig: str, disks: Sequence[Disk]) -> list[list[str]]:
     if rig == PROCESSES:
         return [[*serve, word, "--iothread", "1"] for word in words]
     return [[*serve, *words, "--iothread", "2" if rig == TWO else "1"]]
+
+
+def keep_apart(pids: Sequence[int]) -> None:
+    """Keep each IOThread of these processes, which have no other threads yet but the first, to a core."""
+    threads = [int(task.name) for pid in pids for task in Path(f"/proc/{pid}/task").iterdir() if task.name != str(pid)]
+    cores = sorted(os.sched_getaffinity(0))
+    for at, thread in enumerate(threads):
+        os.sched_setaffinity(thread, {cores[at % len(cores)]})
 
 
 @contextmanager
@@ -63,14 +73,15 @@ def burst(both: Sequence[Load]) -> float:
     return time.perf_counter() - began
 
 
-def gains(rigs: dict[str, list[Load]], rounds: int) -> dict[str, float]:
+def sample(both: Sequence[Load]) -> float:
+    """Return the seconds of some bursts."""
+    return sum(burst(both) for _ in range(BURSTS))
+
+
+def gains(seconds: dict[str, list[float]]) -> dict[str, float]:
     """Return how much faster than one IOThread the other rigs are: medians of the ratios of neighbours."""
-    seconds: dict[str, list[float]] = {rig: [] for rig in rigs}
-    for turn in range(rounds):
-        for rig in list(rigs)[:: -1 if turn % 2 else 1]:
-            seconds[rig].append(sum(burst(rigs[rig]) for _ in range(BURSTS)))
     return {
-        rig: statistics.median(one / other for one, other in zip(seconds[ONE], seconds[rig], strict=True))
-        for rig in rigs
+        rig: statistics.median(one / other for one, other in zip(seconds[ONE], mine, strict=True))
+        for rig, mine in seconds.items()
         if rig != ONE
     }

@@ -500,9 +500,9 @@ def test_the_used_ring_s_flags_are_left_alone(rig):
 
 
 def test_memory_may_change_while_a_chain_is_worked_on(rig):
-    """What is still there is found where it is now, also as another region; what is gone has no bytes any more."""
+    """What is still there is found where it is now, also as another region; what is gone ends the chain's bytes."""
     rig.fill(LOW, b"asked")
-    rig.offer((LOW, 5, NEXT, 1), (HIGH, 4, NEXT | WRITE, 2), (TOP, 4, WRITE, 0))
+    rig.offer((LOW, 5, NEXT, 1), (TOP, 4, NEXT | WRITE, 2), (HIGH, 4, NEXT | WRITE, 3), (TOP + 4, 4, WRITE, 0))
     assert rig.queue.pop() == 0
     low, high, top = (rig.parts[addr].region for addr in (LOW, HIGH, TOP))
     moved = bytearray(SIZE)
@@ -510,8 +510,8 @@ def test_memory_may_change_while_a_chain_is_worked_on(rig):
     moved[:5] = b"moved"
     into = memoryview(bytearray(8))
     assert (rig.queue.read(0, into, 5), bytes(into[:5])) == (5, b"moved")
-    assert rig.queue.write(memoryview(b"answered"), 8) == 4
-    assert bytes(top.buffer[:4]) == b"answ"
+    assert rig.queue.write(memoryview(b"answered..."), 11) == 4
+    assert bytes(top.buffer[:8]) == b"answ" + bytes(4)
     assert not any(high.buffer)
     rig.memory.clear()
     assert rig.queue.read(0, into, 5) == 0

@@ -6,7 +6,7 @@ from outboard.gpu.state cimport Gpu
 from outboard.virtio.split_queue cimport SplitQueue
 
 cdef unsigned long long WORK_MAX
-cdef int HEADER_SIZE, FENCE, FLUSH, FIRST_ERROR, UNSPEC, INVALID_PARAMETER
+cdef int HEADER_SIZE, FENCE, FLUSH, FIRST_ERROR, UNSPEC, INVALID_PARAMETER, NONE
 
 cdef class Verb:
     cdef readonly unsigned int size

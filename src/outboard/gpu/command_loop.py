@@ -14,7 +14,7 @@ from outboard.gpu import cursor, queries, resources, scanouts
 from outboard.gpu.command import WAIT, Command
 from outboard.gpu.state import Gpu
 from outboard.spec.virtio_gpu import COMMANDS, CURSOR_COMMANDS, Cmd, CommandRow, CtrlHdr, HdrFlag, Resp, RespEdid
-from outboard.virtio.split_queue import SplitQueue
+from outboard.virtio.split_queue import NONE, SplitQueue
 
 IDLE = 0
 """`run`: the ring is empty; `queue.arm` before waiting for a kick."""
@@ -102,7 +102,7 @@ class CommandLoop:
                 budget -= 1
                 self.head = head
                 self._execute()
-            elif self.queue.broken:
+            elif head != NONE:
                 return BROKEN
             elif self.gpu.stale and self.when_dry is not None:
                 self.when_dry(self.gpu)

@@ -29,8 +29,8 @@ cdef class GuestMemory:
     cpdef Region find(self, unsigned long long guest_addr)
     @cython.locals(at=Py_ssize_t)
     cpdef Py_ssize_t row(self, unsigned long long guest_addr) except -2 nogil
-    cpdef unsigned long long offset(self, Py_ssize_t row, unsigned long long guest_addr) except? 0xdeadbeef nogil
-    cpdef unsigned long long room(self, Py_ssize_t row, unsigned long long offset) except? 0xdeadbeef nogil
+    cpdef unsigned long long offset(self, Py_ssize_t row, unsigned long long guest_addr) except? 0xffffffffffffffff nogil
+    cpdef unsigned long long room(self, Py_ssize_t row, unsigned long long offset) except? 0xffffffffffffffff nogil
     @cython.locals(row=Py_ssize_t, step=cython.ulonglong)
     cpdef bint holds(self, unsigned long long guest_addr, unsigned long long length) except -1 nogil
     @cython.locals(row=Py_ssize_t, done=cython.ulonglong, offset=cython.ulonglong, step=cython.ulonglong)

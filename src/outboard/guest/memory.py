@@ -95,23 +95,25 @@ class GuestMemory:
         self._changed()
 
     def _changed(self) -> None:
-        self.generation += 1
-        self.last: Region | None = None
-        self._last_row = 0
-        self._starts = memoryview(array("Q", [region.guest_addr for region in self.regions] or [0]))
-        self._sizes = memoryview(array("Q", [region.size for region in self.regions] or [0]))
+        starts = memoryview(array("Q", [region.guest_addr for region in self.regions] or [0]))
+        sizes = memoryview(array("Q", [region.size for region in self.regions] or [0]))
         self.hosts = places.table([region.buffer for region in self.regions])
+        self._starts, self._sizes = starts, sizes
+        self._last_row = 0
+        self.last: Region | None = None
+        self.generation += 1
 
     def find(self, guest_addr: int) -> Region | None:
         """Return the region that holds the byte at `guest_addr`, or None."""
         region = self.last
         if region is not None and region.guest_addr <= guest_addr and guest_addr - region.guest_addr < region.size:
             return region
-        for region in self.regions:
-            if region.guest_addr <= guest_addr and guest_addr - region.guest_addr < region.size:
-                self.last = region
-                return region
-        return None
+        row = self.row(guest_addr)
+        if row < 0:
+            return None
+        region = self.regions[row]
+        self.last = region
+        return region
 
     def row(self, guest_addr: int) -> int:
         """Return the place in `regions` of the one that holds the byte at `guest_addr`, or -1."""

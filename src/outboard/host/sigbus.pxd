@@ -23,8 +23,8 @@ cdef extern from *:
             if (mmap(page, outboard_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0)
                 == MAP_FAILED)
                 break;
-            outboard_guarded[slot].lost++;
-            outboard_mended++;
+            __atomic_fetch_add(&outboard_guarded[slot].lost, 1, __ATOMIC_RELAXED);
+            __atomic_fetch_add(&outboard_mended, 1, __ATOMIC_RELEASE);
             return;
         }
         /* Not ours: back to whoever was there before; the access is made again and faults again. */
@@ -44,7 +44,7 @@ cdef extern from *:
                 continue;
             outboard_guarded[slot].lost = 0;
             outboard_guarded[slot].start = (uintptr_t)start;
-            outboard_guarded[slot].end = (uintptr_t)start + (uintptr_t)length;
+            __atomic_store_n(&outboard_guarded[slot].end, (uintptr_t)start + (uintptr_t)length, __ATOMIC_RELEASE);
             return slot;
         }
         return -1;
@@ -54,9 +54,10 @@ cdef extern from *:
         return slot >= 0 ? outboard_guarded[slot].lost : 0;
     }
 
+    /* A slot without an end matches nothing; other threads may fault at any time. */
     static void outboard_forget(long slot) {
         if (slot >= 0)
-            outboard_guarded[slot].end = outboard_guarded[slot].start = 0;
+            __atomic_store_n(&outboard_guarded[slot].end, 0, __ATOMIC_RELEASE);
     }
     """
     long outboard_guard(unsigned char *, Py_ssize_t) noexcept

@@ -37,6 +37,7 @@ class Transfers:
 
     def clear(self) -> None:
         """Forget all rows."""
+        vectored.forget(self.table, self.used)
         self.count = self.used = 0
 
     def add(self) -> int:

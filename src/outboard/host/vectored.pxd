@@ -68,6 +68,9 @@ cdef inline void move(unsigned long long[::1] into, size_t at, const unsigned lo
         into[2 * at] = table[2 * piece]
         into[2 * at + 1] = table[2 * piece + 1]
 
+cdef inline void forget(unsigned long long[::1] table, size_t count) noexcept nogil:
+    pass
+
 cdef inline void set_byte(const unsigned long long[::1] table, size_t at, unsigned char value) noexcept nogil:
     with cython.boundscheck(False), cython.wraparound(False):
         (<unsigned char *><size_t>table[2 * at])[0] = value

@@ -35,6 +35,11 @@ def move(into: Pieces, at: int, table: Pieces, piece: int) -> None:
     into[at] = table[piece]
 
 
+def forget(table: Pieces, count: int) -> None:
+    """Hold the memory of the first `count` pieces no more."""
+    table[:count] = [None] * count
+
+
 def set_byte(table: Pieces, at: int, value: int) -> None:
     """Write the first byte of a piece."""
     piece = table[at]

@@ -7,13 +7,14 @@ from outboard.guest.memory cimport GuestMemory, Region
 
 cdef int NEXT, WRITE, INDIRECT, DESC_SIZE, NO_INTERRUPT, _NONE, _BROKEN, _MAX_SEGMENTS
 cdef unsigned long long _MASK64
+cdef unsigned int _GONE
 cdef int SOUND, TOLD, AHEAD, HEAD, NESTED, NEXT_OUT, LOOP, TABLE_LENGTH, TABLE_OUT, ORDER, DATA_OUT
 
 cdef class SplitQueue:
     cdef readonly GuestMemory memory
     cdef readonly unsigned int size
     cdef public bint event_idx
-    cdef int fault
+    cdef readonly int fault
     cdef str _told
     cdef unsigned long long _number
     cdef unsigned long long _limit
@@ -55,11 +56,11 @@ cdef class SplitQueue:
     cdef bint _collect(self, unsigned long long addr, unsigned long long length, int write) except -1 nogil
     cpdef Py_ssize_t read(self, unsigned long long start, unsigned char[::1] into, Py_ssize_t length) except -1
     @cython.locals(at=Py_ssize_t, row=Py_ssize_t, offset=cython.ulonglong)
-    cdef _find_again(self)
+    cpdef _find_again(self)
     @cython.locals(done=Py_ssize_t, at=Py_ssize_t, size=cython.ulonglong, step=cython.ulonglong)
     cdef Py_ssize_t fetch(self, unsigned long long start, unsigned char[::1] into, Py_ssize_t length) except -1 nogil
     @cython.locals(done=Py_ssize_t, at=Py_ssize_t, step=cython.ulonglong, region=Region)
-    cpdef Py_ssize_t write(self, unsigned char[::1] data, Py_ssize_t length) except -1
+    cpdef Py_ssize_t write(self, const unsigned char[::1] data, Py_ssize_t length) except -1
     cpdef add_used(self, unsigned int head, unsigned int written)
     @cython.locals(slot=cython.uint)
     cdef int give(self, unsigned int head, unsigned int written) except -1 nogil

@@ -6,8 +6,8 @@ The driver is hostile: every index, length and address is checked, each descript
 judged there. A ring that breaks the rules is `broken` until it is set up anew; it is never an exception.
 Rings are little-endian and the host must be too.
 
-Compiled, the methods `take`, `fetch` and `give` do not need the interpreter's lock; `pop`, `read` and `add_used` are
-the same for everybody.
+Compiled, `take`, `fetch` and `give` are C functions that do not need the interpreter's lock. `pop`, `read` and
+`add_used` are for everybody else; `read` and `write` also find their way when memory has changed since `pop`.
 """
 
 import sys
@@ -43,6 +43,7 @@ MAX_SEGMENTS = 2048
 """Pieces of guest memory in one chain, at most."""
 
 _NONE, _BROKEN, _MAX_SEGMENTS = NONE, BROKEN, MAX_SEGMENTS
+_GONE = 0xFFFF_FFFF
 _MASK64 = 0xFFFF_FFFF_FFFF_FFFF
 NEXT = int(DescFlag.NEXT)
 WRITE = int(DescFlag.WRITE)
@@ -61,14 +62,10 @@ class SplitQueue:
         self.memory = memory
         self.size = 0
         self.event_idx = False
-        self.fault = TOLD
-        self._told = "not set up"
-        self._number = self._limit = 0
         self.last_avail = 0
         self.used_idx = 0
         self.published = 0
         self.interrupt_next = True
-        self.desc = memoryview(bytearray(DESC_SIZE))
         self.generation = 0
         self.seg_addr = memoryview(array("Q", bytes(8 * _MAX_SEGMENTS)))
         self.seg_rows = memoryview(array("I", bytes(4 * _MAX_SEGMENTS)))
@@ -83,6 +80,7 @@ class SplitQueue:
         self.descriptor16 = descriptor.cast("H")
         self.descriptor32 = descriptor.cast("I")
         self.descriptor64 = descriptor.cast("Q")
+        SplitQueue.let_go(self)
 
     def set_up(self, size: int, desc_addr: int, avail_addr: int, used_addr: int) -> bool:
         """Find the three parts by their front-end addresses. False when one is not in memory or misaligned: broken."""
@@ -253,32 +251,33 @@ class SplitQueue:
     def read(self, start: int, into: memoryview, length: int) -> int:
         """Copy up to `length` bytes of the readable part, from byte `start` of it, to the front of `into`.
 
-        Return how many there were. `into` is at least `length` long.
+        Return how many there were, up to the first that is gone. `into` is at least `length` long.
         """
         self._find_again()
         return self.fetch(start, into, length)
 
     def _find_again(self) -> None:
-        """Find the chain's segments where they are now, when memory has changed since `pop`; what is gone is empty."""
+        """Find the chain's segments where they are now, when memory has changed since `pop`; some may be gone."""
         if self.generation == self.memory.generation:
             return
         self.generation = self.memory.generation
         for at in range(self.segments):
             row = self.memory.row(self.seg_addr[at])
             offset = self.memory.offset(row, self.seg_addr[at]) if row >= 0 else 0
-            if row < 0 or self.memory.room(row, offset) < self.seg_length[at]:
-                row = offset = self.seg_length[at] = 0
-            self.seg_rows[at] = row
+            there = row >= 0 and self.memory.room(row, offset) >= self.seg_length[at]
+            self.seg_rows[at] = row if there else _GONE
             self.seg_offset[at] = offset
 
     def fetch(self, start: int, into: memoryview, length: int) -> int:
-        """See `read`."""
+        """As `read`, for memory that has not changed since `pop`."""
         done = 0
         for at in range(self.readable):
             size = self.seg_length[at]
             if start >= size:
                 start -= size
                 continue
+            if self.seg_rows[at] == _GONE:
+                break
             step = min(size - start, length - done)
             places.fetch(self.memory.hosts, self.seg_rows[at], self.seg_offset[at] + start, into, done, step)
             done += step
@@ -288,13 +287,16 @@ class SplitQueue:
         return done
 
     def write(self, data: memoryview, length: int) -> int:
-        """Copy the first `length` bytes of `data` to the writable part; return how many fitted."""
+        """Copy the first `length` bytes of `data` to the writable part; return how many fitted.
+
+        Where memory has changed since `pop`, bytes go where their addresses are now, up to the first that is gone.
+        """
         self._find_again()
         done = 0
         for at in range(self.readable, self.segments):
             step = min(self.seg_length[at], length - done)
-            if not step:
-                continue
+            if self.seg_rows[at] == _GONE:
+                break
             region: Region = self.memory.regions[self.seg_rows[at]]
             copies.copy(region.bytes, self.seg_offset[at], data, done, step)
             done += step

@@ -28,4 +28,4 @@ cdef class TrackedQueue(SplitQueue):
     @cython.locals(wanted=cython.bint, at=Py_ssize_t)
     cpdef bint publish(self)
     @cython.locals(at=Py_ssize_t)
-    cdef _forget_batch(self)
+    cpdef _forget_batch(self)

@@ -26,7 +26,7 @@ class Batch:
 
     moves: rows that read or write; far: those that are left to other threads; done: those that are answered, or split
     off. carried: how many rows have had their turn; stopped: those among the last of them that did not end well.
-    pinned: keeps guest memory where it is while others work on it.
+    pinned: keeps guest memory where it is, data and status, until a batch of one row is answered.
     """
 
     def __init__(self, rows: int = ROWS, pieces: int = PIECES) -> None:
@@ -90,6 +90,7 @@ class Batch:
 
     def clear(self) -> None:
         """Forget all rows."""
+        vectored.forget(self.statuses, self.transfers.count)
         self.transfers.clear()
         self.slow = []
         self.pinned = []

@@ -36,6 +36,8 @@ cdef class DiskDevice:
     cpdef pump(self)
     @cython.locals(loop=RequestLoop, batch=Batch, status=cython.int)
     cpdef bint _run(self, Ring ring) except -1
+    @cython.locals(status=cython.int)
+    cpdef int _take(self, RequestLoop loop, Batch batch) except -1
     cpdef bint _admit(self) except -1
     cpdef _release(self)
     @cython.locals(loop=RequestLoop)

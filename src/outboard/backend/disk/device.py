@@ -231,10 +231,7 @@ class DiskDevice:
             return False
         batch = loop.batch()
         self._aim(loop)
-        status = unlocked.turn(loop, batch)
-        while status == ODD:
-            loop.odd(batch)
-            status = unlocked.turn(loop, batch)
+        status = self._take(loop, batch)
         if status == BROKEN:
             ring.report_broken()
         if batch.bytes:
@@ -243,6 +240,22 @@ class DiskDevice:
             co_enter(self.loop, self._carry_out(loop, slow))
         self._release()
         return status == BUSY
+
+    def _take(self, loop: RequestLoop, batch: Batch) -> int:
+        """Fill a batch, and begin with what is to be read and written here; return what `RequestLoop.pop` does.
+
+        The interpreter's lock is let go at most once for what is popped: getting it back may take long.
+        """
+        if loop.fd >= 0:
+            status = unlocked.turn(loop, batch)
+            if status != ODD:
+                return status
+            loop.odd(batch)
+        while (status := loop.pop(batch)) == ODD:
+            loop.odd(batch)
+        if batch.bytes:
+            unlocked.begin(loop, batch)
+        return status
 
     def _admit(self) -> bool:
         """Be counted by the backend as long as anything is in flight; false when the disk is being drained."""
@@ -279,7 +292,7 @@ class DiskDevice:
     def _carry(self, ring: Ring, loop: RequestLoop, batch: Batch) -> None:
         """Carry out what `turn` has left: some rows by worker threads, the rest here; tell the driver in between."""
         count = batch.transfers.count
-        if batch.carried == 0:
+        if batch.carried == 0:  # `begin` left all of it, since some is for worker threads
             for row in range(count):
                 if batch.far[row]:
                     self._leave(loop, batch, row)
@@ -307,6 +320,7 @@ class DiskDevice:
             error = transfers.errors[row]
             if error == UNTOLD and transfers.writes[row]:
                 self._write_flags = 0
+                self._aim(loop)
                 unlocked.run(transfers, loop.fd, row, 0, 0)
                 error = transfers.errors[row]
             if error == AGAIN or error == UNTOLD:

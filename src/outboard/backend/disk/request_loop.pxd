@@ -37,8 +37,9 @@ cdef class RequestLoop:
     cpdef give_back(self, Batch one)
     @cython.locals(status=cython.int)
     cpdef int turn(self, Batch batch) except -1 nogil
+    cpdef int begin(self, Batch batch) except -1 nogil
     @cython.locals(head=cython.int)
-    cdef int _fill(self, Batch batch) except -1 nogil
+    cpdef int pop(self, Batch batch) except -1 nogil
     @cython.locals(row=Py_ssize_t, last=Py_ssize_t, status_at=cython.ulonglong, kind=cython.uint, write=cython.bint,
                    length=cython.ulonglong)
     cdef bint _begin(self, Batch batch, unsigned int head) except -1 nogil

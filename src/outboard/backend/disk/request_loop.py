@@ -3,8 +3,8 @@
 Source: VIRTIO-1.2 5.2.6, 2.7. Data is not copied: a request's row points into guest memory. How header, data and status
 are cut into descriptors is the driver's choice.
 
-Compiled, `turn` and `carry` do not need the interpreter's lock, so that disks in different IOThreads are served at the
-same time: what needs Python objects is left to `odd`, to the device and to the block graph.
+Compiled, `turn`, `begin` and `carry` do not need the interpreter's lock, so that disks in different IOThreads are
+served at the same time: what needs Python objects is left to `odd`, to the device and to the block graph.
 
 A wrong request is answered with its status; a chain without a byte for the status cannot be answered and breaks the
 ring, as do more chains in flight than the ring has descriptors.
@@ -21,13 +21,13 @@ from outboard.virtio.faults import CROWDED, NO_STATUS
 from outboard.virtio.tracked_queue import TrackedQueue
 
 IDLE = 0
-"""`turn`: the ring is empty."""
+"""`pop`: the ring is empty."""
 BUSY = 1
-"""`turn`: the batch is full, and there may be more."""
+"""`pop`: the batch is full, and there may be more."""
 BROKEN = 2
-"""`turn`: the ring is broken; `queue.broken` says why. What the batch has is to be carried out all the same."""
+"""`pop`: the ring is broken; `queue.broken` says why. What the batch has is to be carried out all the same."""
 ODD = 3
-"""`turn`: the row begun last is for `odd`; then there is another turn to come."""
+"""`pop`: the row begun last is for `odd`; then it goes on."""
 
 GET_ID = int(Type.GET_ID)
 SPARE_MAX = 64
@@ -104,16 +104,19 @@ class RequestLoop:
             self._spare.append(one)
 
     def turn(self, batch: Batch) -> int:
-        """Pop requests into a batch until it is full, or there are no more; return why that ended.
-
-        Unless some of them are for other threads, the first of them, up to `batch.carried`, are carried out at once.
-        """
-        status = self._fill(batch)
-        if status != _ODD and batch.bytes and not batch.sort_out(self._stable):
-            self.carry(batch, batch.near_end(0))
+        """`pop`, and `begin` unless there is an odd row; return what `pop` does."""
+        status = self.pop(batch)
+        if status != _ODD:
+            self.begin(batch)
         return status
 
-    def _fill(self, batch: Batch) -> int:
+    def begin(self, batch: Batch) -> None:
+        """Carry the first rows of a batch out, up to `batch.carried`, unless some of it is for other threads."""
+        if batch.bytes and not batch.sort_out(self._stable):
+            self.carry(batch, batch.near_end(0))
+
+    def pop(self, batch: Batch) -> int:
+        """Pop requests into a batch until it is full, or there are no more; return why that ended."""
         while not batch.is_full():
             head = self.queue.take()
             if head < 0:

@@ -10,6 +10,11 @@ cdef inline int turn(RequestLoop loop, Batch batch) except -1:
         status = loop.turn(batch)
     return status
 
+cdef inline int begin(RequestLoop loop, Batch batch) except -1:
+    with nogil:
+        loop.begin(batch)
+    return 0
+
 cdef inline int carry(RequestLoop loop, Batch batch, Py_ssize_t end) except -1:
     with nogil:
         loop.carry(batch, end)

@@ -10,6 +10,11 @@ def turn(loop: RequestLoop, batch: Batch) -> int:
     return loop.turn(batch)
 
 
+def begin(loop: RequestLoop, batch: Batch) -> None:
+    """See `RequestLoop.begin`."""
+    loop.begin(batch)
+
+
 def carry(loop: RequestLoop, batch: Batch, end: int) -> None:
     """See `RequestLoop.carry`."""
     loop.carry(batch, end)

@@ -2,7 +2,7 @@ cimport cython
 
 cimport outboard.guest.atomics as atomics
 
-cdef unsigned int NO_STATUS, SAMPLES_MAX
+cdef unsigned int NO_STATUS, SAMPLES_MAX, _INTERRUPT
 
 cdef class Load:
     cdef readonly unsigned int depth

@@ -22,6 +22,7 @@ from outboard.spec.virtio_blk import ReqHeader
 from outboard.virtio.driver_queue import Table
 
 NO_STATUS = 0xFF
+_INTERRUPT = 0xFFFF ^ AVAIL_NO_INTERRUPT
 TABLE_ROOM = 4 * Desc.sizeof
 SAMPLES_MAX = 1 << 20
 """Latencies that are kept; of more requests the later ones are not."""
@@ -190,7 +191,7 @@ class Load:
         if self.event_idx:
             self.avail16[self.used_event] = (self.last_used + count - 1) & 0xFFFF
         else:
-            self.avail16[0] &= ~AVAIL_NO_INTERRUPT
+            self.avail16[0] &= _INTERRUPT
 
     def sleep(self, count: int = 1) -> None:
         """Ask for an interrupt and sleep until it comes, unless `count` chains are back already."""
