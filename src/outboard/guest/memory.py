@@ -232,7 +232,7 @@ class GuestMemory:
         return True
 
     def _store_pieces(self, guest_addr: int, size: int, value: int) -> bool:
-        if self.extents(guest_addr, size) is None:
+        if not self.holds(guest_addr, size):
             return False
         for at in range(size):
             self.store(guest_addr + at, 1, value >> 8 * (size - 1 - at) & 0xFF)

@@ -118,7 +118,7 @@ def _queue(xive: "SpaprXive", eas: EAS, end: END) -> tuple[tuple[int, int] | Non
         return None, Step("queue", "none: events are notified and not recorded")
     addr = eq_address(end) + EQ_ENTRY_SIZE * end.page_off
     says = f"{eq_entries(end)} entries at {eq_address(end):#x}; next is {end.page_off}, generation {end.generation}"
-    if xive.memory.extents(addr, EQ_ENTRY_SIZE) is None:
+    if not xive.memory.holds(addr, EQ_ENTRY_SIZE):
         return None, Step("queue", f"{says}, which is no memory: an event is not recorded, and goes on")
     word = EqEntry.make(generation=end.generation, data=eas.end_data).words[0]
     return (addr, word), Step("queue", says + _recent(xive, eas, end))

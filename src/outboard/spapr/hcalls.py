@@ -183,7 +183,7 @@ def _eq_error(xive: "SpaprXive", qpage: int, qsize: int) -> int:
     if qpage & ((1 << qsize) - 1):
         xive.events.report("eq_unaligned", qpage, 1 << qsize)
         return H.P4
-    if xive.memory.extents(qpage, 1 << qsize) is None:
+    if not xive.memory.holds(qpage, 1 << qsize):
         xive.events.report("eq_unmapped", qpage)
         return H.P4
     return 0
@@ -213,7 +213,7 @@ def set_os_reporting_line(xive: "SpaprXive", cpu: int, flags: int, reporting_lin
         return (H.FUNCTION,)
     if flags:
         return (H.PARAMETER,)
-    if reporting_line & 0xFF or (reporting_line and xive.memory.extents(reporting_line, 256) is None):
+    if reporting_line & 0xFF or (reporting_line and not xive.memory.holds(reporting_line, 256)):
         return (H.P2,)
     xive.reporting_lines[cpu] = reporting_line or ALL_ONES
     return (H.SUCCESS,)

@@ -45,7 +45,7 @@ class Cells(NamedTuple):
     def _place(self, index: int, access: str) -> int:
         """Return the address of a cell, or -1, and a word of it, where no memory is."""
         addr = (self.addr + CELL * index) & _REAL
-        if self.memory.extents(addr, CELL) is not None:
+        if self.memory.holds(addr, CELL):
             return addr
         self.events.report("unassigned", access, addr, CELL)
         return -1

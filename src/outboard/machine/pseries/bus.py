@@ -67,7 +67,7 @@ class MachineBus:
 
     def _load_end(self, cpu: int, addr: int, size: int) -> int:
         """Load what begins in a region of RAM and is not all in it."""
-        if self.memory.extents(addr, size) is None:
+        if not self.memory.holds(addr, size):
             return self._load_unaligned(cpu, addr, size)
         return self.memory.load(addr, size)
 

@@ -49,7 +49,7 @@ class PlacedRing(Ring):
         parts = {"descriptors": (queue.desc, Desc.sizeof * size), "available ring": (queue.driver, avail_size(size))}
         parts["used ring"] = queue.device, used_size(size)
         for name, (addr, length) in parts.items():
-            if size and ram.memory.extents(addr, length) is None:
+            if size and not ram.memory.holds(addr, length):
                 raise LocalError(f"the {name} of a queue at {addr:#x}, {length} bytes: no RAM is there")
         self.layout = RingLayout(size, queue.desc, queue.driver, queue.device, 0)
 
