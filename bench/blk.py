@@ -29,7 +29,6 @@ import bench.disk_bursts as bursts
 from bench.accounting import busy
 from bench.command_line import parse, parser, report
 from bench.disk_driver import Driver, Sample, driver
-from bench.disk_guest import in_a_guest, size
 from bench.disk_profile import Used, floor_us, used
 from bench.results import Goal, Result
 from outboard.errors import OutboardError
@@ -94,6 +93,8 @@ COMMANDS = {OURS: ours, THEIRS: theirs}
 @contextmanager
 def serving(command: Sequence[str], log: Path, *sockets: Path) -> Iterator[int]:
     """Run a back-end until the block's end; yield its pid when all its sockets are there. Raises OSError."""
+    for socket in sockets:
+        socket.unlink(missing_ok=True)
     with log.open("wb") as words:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=words, stderr=words)
     try:
@@ -138,7 +139,6 @@ class Opened(NamedTuple):
 def opened(name: str, case: Case, folder: Path) -> Iterator[Opened]:
     """Run a back-end with a driver in front of it, warmed up."""
     socket = folder / f"{name}.sock"
-    socket.unlink(missing_ok=True)
     with (
         serving(COMMANDS[name](socket, image(folder, name)), folder / f"{name}.log", socket) as pid,
         driver(socket, case.kind, case.size, case.depth, case.order) as load,
@@ -229,15 +229,15 @@ def two_disks(rig: str, kind: str, folder: Path) -> Iterator[list[Load]]:
         pids = []
         for at, command in enumerate(commands):
             sockets = [socket for socket, _ in disks[at : at + 2 // len(commands)]]
-            for socket in sockets:
-                socket.unlink(missing_ok=True)
             pids.append(stack.enter_context(serving(command, folder / f"two-{at}.log", *sockets)))
         bursts.keep_apart(pids)
         yield stack.enter_context(bursts.loads(disks, kind))
 
 
 def guest(peers: Sequence[str], rounds: int, folder: Path) -> Result:
-    """Measure the disks of a guest."""
+    """Measure the disks of a guest. Raises ImportError where the test tools are not installed."""
+    from bench.disk_guest import in_a_guest, size
+
     with ExitStack() as stack:
         sockets = {}
         for peer in peers:
@@ -272,6 +272,8 @@ def one(name: str, peers: Sequence[str], rounds: int, folder: Path) -> Result:
         if name == GUEST:
             return guest(peers, min(rounds, GUEST_ROUNDS), folder)
         return compared(case, peers, rounds, folder) if case else two_iothreads(rounds, folder)
+    except ImportError as error:
+        return Result(name, failed=f"{error}; `make bench` installs the test tools")
     except (OutboardError, OSError, ValueError) as error:
         return Result(name, failed=f"{type(error).__name__}: {error}")
 
@@ -283,7 +285,10 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     made.add_argument("--only", choices=(OURS, THEIRS), help="measure one back-end alone")
     made.add_argument("--folder", type=Path, help="where the images lie (default: the folder for temporary files)")
     made.add_argument("--profile", action="store_true", help="print where the time of a request goes, too")
-    return parse(made, NAMES, argv)
+    parsed = parse(made, NAMES, argv)
+    if parsed.folder is not None and not parsed.folder.is_dir():
+        made.error(f"--folder {parsed.folder}: no such folder")
+    return parsed
 
 
 def main(argv: Sequence[str] | None = None) -> int:

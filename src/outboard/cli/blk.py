@@ -37,6 +37,9 @@ def disks(options: argparse.Namespace) -> list[Pair]:
     pairs = [Pair(*text.partition("=")[::2]) for text in options.disk]
     if not pairs or not all(pair.socket and pair.image for pair in pairs):
         raise LocalError("blk serve: give SOCKET and --image FILE, or SOCKET=FILE for every disk; see --help")
+    sockets = [pair.socket for pair in pairs]
+    if twice := [socket for socket in sockets if sockets.count(socket) > 1]:
+        raise LocalError(f"blk serve: {twice[0]} is given twice; every disk has a socket of its own")
     if len(pairs) > 1 and options.serial:
         raise LocalError("blk serve: --serial is for one disk; start one process a disk to give each its own")
     return pairs

@@ -131,6 +131,7 @@ def test_refused_requests_are_told_who_asks(folder, image):
         (("a.sock", "b.sock", "--image", "x"), "give one SOCKET, or --fd N, with --image FILE"),
         (("a.sock", "--fd", "3", "--image", "x"), "give one SOCKET, or --fd N, with --image FILE"),
         (("a.sock=x", "b.sock=y", "--serial", "s"), "--serial is for one disk"),
+        (("a.sock=x", "b.sock=y", "a.sock=z"), "a.sock is given twice"),
         (("a.sock=x", "--iothread", "0"), "--iothread 0: 1 to 64 threads"),
         (("a.sock=x", "--iothread", ""), "--iothread: expected a name or a number of threads, got nothing"),
         (("a.sock=fifo",), "expected a regular file or a block device"),
